@@ -1,0 +1,130 @@
+/** The values that YAML documents become: readonly plain data, each with the place it was written. */
+import { type Origin } from '../../base/origin.ts';
+import { type LogLevel } from '../../base/log.ts';
+import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type AllowRule, type IdPattern, type PathPattern } from '../policy/rule.ts';
+
+/** A TCP address to bind or dial; `host` is a name or an IP literal without brackets, port 0 (bind only) lets the system choose. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where a listener binds: TCP, or a Unix socket by path. */
+export type BindAddress = ({ readonly kind: 'tcp' } & HostPort) | { readonly kind: 'unix'; readonly path: string };
+
+/** A listener for calls of local workloads; knows its caller from `as` or, with `mutualTls`, from the client SVID. */
+export interface OutboundListenerSpec {
+  readonly address: BindAddress;
+  readonly caller: { readonly kind: 'as'; readonly id: SpiffeId } | { readonly kind: 'mutual-tls' };
+}
+
+export interface MeshSpec {
+  readonly trustDomain: TrustDomain;
+  /** Default `spiffe://<trust domain>/jumpgate`. */
+  readonly gatewayId: SpiffeId;
+  readonly identity: {
+    readonly kind: 'embedded';
+    /** Where root keys live, whatever the store is. */
+    readonly directory: string;
+    readonly svidTtlMs: number;
+    readonly rootTtlMs: number;
+  };
+  readonly listeners: {
+    readonly jump: { readonly address: BindAddress; readonly advertise: readonly HostPort[] };
+    readonly bundle: {
+      readonly address: BindAddress;
+      readonly advertise: string | undefined;
+      readonly refreshHintSeconds: number;
+    };
+    readonly outbound: readonly OutboundListenerSpec[];
+    readonly status: BindAddress;
+    readonly admin: { readonly address: BindAddress; readonly tokenFile: string | undefined };
+  };
+  readonly store:
+    | { readonly kind: 'files'; readonly directory: string }
+    | {
+        readonly kind: 'redis';
+        readonly url: string;
+        readonly passwordFile: string | undefined;
+        readonly sealKeyFile: string;
+      };
+  readonly linksPerPeer: number;
+  /** `undefined` is standard output. */
+  readonly accessLogFile: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly drainMs: number;
+}
+
+export interface PeerSpec {
+  readonly trustDomain: TrustDomain;
+  readonly gatewayId: SpiffeId;
+  /** Addresses to dial; empty when only the peer dials us. */
+  readonly gateways: readonly HostPort[];
+  /** Absolute path of a bootstrap bundle; without one (and without a stored one) the peer is AwaitingBundle. */
+  readonly bundleFile: string | undefined;
+  readonly bundleEndpoint:
+    { readonly kind: 'https_spiffe'; readonly url: string; readonly spiffeId: SpiffeId } | { readonly kind: 'link' };
+}
+
+export type ExportProtocol = 'http1' | 'http2' | 'grpc';
+
+export interface ExportSpec {
+  readonly protocol: ExportProtocol;
+  readonly backends: readonly HostPort[];
+  /** What the service receives as authority; by default the backend's address as written. */
+  readonly authority: string | undefined;
+  readonly allow: readonly AllowRule[];
+}
+
+export interface ImportSpec {
+  /** Name of a Peer. */
+  readonly peer: string;
+  /** Name of the export at that peer. */
+  readonly export: string;
+  /** Further host name, lower-case. */
+  readonly alias: string | undefined;
+  readonly who: readonly IdPattern[];
+}
+
+export interface EdgeSpec {
+  readonly address: BindAddress;
+  readonly tls: { readonly certificateFile: string; readonly keyFile: string };
+}
+
+/** Sends outside calls for `hosts` and `path` to an export of ours or to an import. */
+export interface RouteSpec {
+  /** Name of an Edge. */
+  readonly edge: string;
+  /** Exact lower-case host names. */
+  readonly hosts: readonly string[];
+  /** Defaults to `/**`. */
+  readonly path: PathPattern;
+  readonly to: { readonly kind: 'export'; readonly name: string } | { readonly kind: 'import'; readonly name: string };
+}
+
+/** A document: `metadata.name`, its spec, and where it stands. */
+export interface Resource<Kind extends string, Spec> {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly spec: Spec;
+  readonly origin: Origin;
+}
+
+export type Mesh = Resource<'Mesh', MeshSpec>;
+export type Peer = Resource<'Peer', PeerSpec>;
+export type Export = Resource<'Export', ExportSpec>;
+export type Import = Resource<'Import', ImportSpec>;
+export type Edge = Resource<'Edge', EdgeSpec>;
+export type Route = Resource<'Route', RouteSpec>;
+
+/** All documents of one directory, valid together. */
+export interface ResourceSet {
+  readonly mesh: Mesh;
+  readonly peers: readonly Peer[];
+  readonly exports: readonly Export[];
+  readonly imports: readonly Import[];
+  readonly edges: readonly Edge[];
+  readonly routes: readonly Route[];
+}

@@ -1,0 +1,84 @@
+/** What the data plane reads: one immutable value of plain data (it survives `structuredClone`), swapped whole. */
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type AllowRule, type PathPattern, type IdPattern } from '../policy/rule.ts';
+import { type ExportProtocol, type HostPort } from '../resources/values.ts';
+import { type Origin } from '../../base/origin.ts';
+
+/** Counters that go up when their part changes, so that one part's change makes nobody redo work for another. */
+export interface Generations {
+  readonly trust: number;
+  readonly policy: number;
+  /** By peer name. */
+  readonly imports: ReadonlyMap<string, number>;
+}
+
+/** A registered peer. */
+export interface SnapshotPeer {
+  readonly name: string;
+  readonly trustDomain: TrustDomain;
+  readonly gatewayId: SpiffeId;
+  readonly gateways: readonly HostPort[];
+}
+
+/** An export of ours with its compiled policy. */
+export interface SnapshotExport {
+  readonly name: string;
+  readonly protocol: ExportProtocol;
+  readonly backends: readonly HostPort[];
+  readonly authority: string | undefined;
+  readonly allow: readonly AllowRule[];
+  readonly origin: Origin;
+}
+
+/**
+ * `active`: the peer exports it to us and the catalogue is fresh. `stale`: the peer's catalogue is not confirmed any more, calls are still tried.
+ * `withdrawn`: the peer does not export it to us (any more, or yet). `awaiting`: nothing heard of this peer's catalogue yet.
+ */
+export type ImportState = 'active' | 'stale' | 'withdrawn' | 'awaiting';
+
+/** An import: who here may call what there. */
+export interface SnapshotImport {
+  readonly name: string;
+  readonly peer: string;
+  readonly peerTrustDomain: TrustDomain | undefined;
+  readonly export: string;
+  /** Every host name that reaches it, lower-case, without port: `<export>.<peer>.mesh.internal` first, then the alias. */
+  readonly hosts: readonly string[];
+  /** As the peer announced it; `undefined` until then. */
+  readonly protocol: ExportProtocol | undefined;
+  readonly who: readonly IdPattern[];
+  readonly state: ImportState;
+  readonly origin: Origin;
+}
+
+/** A route of an edge. */
+export interface SnapshotRoute {
+  readonly name: string;
+  readonly edge: string;
+  readonly hosts: readonly string[];
+  readonly path: PathPattern;
+  readonly to: { readonly kind: 'export'; readonly name: string } | { readonly kind: 'import'; readonly name: string };
+  readonly origin: Origin;
+}
+
+/** Everything a call's path needs to know. */
+export interface Snapshot {
+  readonly mesh: string;
+  readonly trustDomain: TrustDomain;
+  readonly gatewayId: SpiffeId;
+  readonly generations: Generations;
+  /** Our own and the peers' bundles. */
+  readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
+  readonly peers: ReadonlyMap<string, SnapshotPeer>;
+  readonly exports: ReadonlyMap<string, SnapshotExport>;
+  readonly imports: ReadonlyMap<string, SnapshotImport>;
+  readonly routes: readonly SnapshotRoute[];
+}
+
+/** Hands out the current snapshot and tells of changes. */
+export interface SnapshotSource {
+  current(): Snapshot;
+  watch(listener: (snapshot: Snapshot) => void): Disposable;
+}
