@@ -1,6 +1,9 @@
 /** Policy as plain data: what an export's `allow` and an import's `who` say, parsed. */
 import { type Origin } from '../../base/origin.ts';
 
+/** The name that stands for our own mesh among `peers`; no peer may be called so. */
+export const SELF_PEER = 'self';
+
 /** A SPIFFE ID pattern as written: `*` is one path segment, a final `**` any suffix of one or more segments; matched by `identity/match`. */
 export type IdPattern = string;
 

@@ -4,7 +4,7 @@ import { type SpiffeId } from '../identity/spiffe-id.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
 
 /** Facts about a chain that verified against the bundle of the one trust domain named in its SPIFFE ID. */
-interface VerifiedFacts {
+export interface VerifiedFacts {
   readonly kind: 'verified';
   readonly id: SpiffeId;
   readonly trustDomain: TrustDomain;

@@ -1,0 +1,21 @@
+/** What changed between two catalogues. */
+import { type CatalogueEntry } from './service.ts';
+
+/** Names are in exactly one of the three lists. */
+export interface CatalogueDiff {
+  readonly added: readonly CatalogueEntry[];
+  readonly changed: readonly CatalogueEntry[];
+  readonly removed: readonly string[];
+}
+
+/** The way from `before` to `after`; each list in the order in which its catalogue has the names. */
+export function diffCatalogues(before: Iterable<CatalogueEntry>, after: Iterable<CatalogueEntry>): CatalogueDiff {
+  const old = new Map([...before].map((entry) => [entry.name, entry.protocol]));
+  const now = [...after];
+  const names = new Set(now.map((entry) => entry.name));
+  return {
+    added: now.filter((entry) => !old.has(entry.name)),
+    changed: now.filter((entry) => old.has(entry.name) && old.get(entry.name) !== entry.protocol),
+    removed: [...old.keys()].filter((name) => !names.has(name)),
+  };
+}

@@ -1,0 +1,64 @@
+/** What operators and metrics see of one peering. */
+import { type Rejection } from './frame.ts';
+import { type Session, type SessionEnd } from './session.ts';
+
+/** `connecting`: no stream, or not opened yet. `terminated`: the peer has removed us. The others are the session's phases. */
+export type PeeringState = 'connecting' | 'syncing' | 'active' | 'degraded' | 'terminated';
+
+/** The state of one peering, over its best stream. */
+export interface PeeringStatus {
+  readonly state: PeeringState;
+  readonly instance: string | undefined;
+  /** Age of the peer's last heartbeat, milliseconds; `undefined` before the first. */
+  readonly lastHeartbeatMs: number | undefined;
+  /** Of our catalogue: the version last sent, and the last that the peer applied; 0 for none. */
+  readonly ourVersion: bigint;
+  readonly theirAppliedVersion: bigint;
+  /** Of the peer's catalogue: the last version applied here. */
+  readonly appliedVersion: bigint;
+  readonly theyHoldOurBundleSequence: bigint | undefined;
+  /** Exports of ours that the peer will not use. */
+  readonly refusedByPeer: readonly Rejection[];
+  /** Exports of the peer that we will not use. */
+  readonly quarantined: readonly Rejection[];
+  /** Why the stream before this ended. */
+  readonly lastEnd: SessionEnd | undefined;
+}
+
+/** A peering without any stream. */
+export const NO_STREAM: PeeringStatus = {
+  state: 'connecting',
+  instance: undefined,
+  lastHeartbeatMs: undefined,
+  ourVersion: 0n,
+  theirAppliedVersion: 0n,
+  appliedVersion: 0n,
+  theyHoldOurBundleSequence: undefined,
+  refusedByPeer: [],
+  quarantined: [],
+  lastEnd: undefined,
+};
+
+/** The status over one session. */
+export function statusOf(session: Session, nowMonotonicMs: number): PeeringStatus {
+  const { phase, exporting, importing } = session;
+  return {
+    state: phase === 'opening' || phase === 'closed' ? 'connecting' : phase,
+    instance: session.expected.instance,
+    lastHeartbeatMs: session.heartbeatReceived ? nowMonotonicMs - session.heardAtMs : undefined,
+    ourVersion: exporting.version,
+    theirAppliedVersion: exporting.appliedVersion,
+    appliedVersion: importing.appliedVersion,
+    theyHoldOurBundleSequence: session.theyHoldOurBundleSequence,
+    refusedByPeer: exporting.rejections,
+    quarantined: importing.held?.catalogue.problems ?? [],
+    lastEnd: session.end,
+  };
+}
+
+const BEST_FIRST: readonly PeeringState[] = ['active', 'syncing', 'degraded', 'connecting', 'terminated'];
+
+/** The best of several; `undefined` for none. */
+export function bestStatus(statuses: readonly PeeringStatus[]): PeeringStatus | undefined {
+  return [...statuses].sort((a, b) => BEST_FIRST.indexOf(a.state) - BEST_FIRST.indexOf(b.state))[0];
+}

@@ -1,0 +1,114 @@
+/** The one place where calls are admitted: pure, deny by default, any rule that matches is enough. */
+import { branded } from '../../base/brand.ts';
+import { type Origin } from '../../base/origin.ts';
+import { matchesId } from '../../trust-bundles/identity/match.ts';
+import { trustDomainOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { namesPeer } from './naming.ts';
+import { grpcMethodOf, matchesGrpc, matchesPath, pathProblem, withoutQuery } from './path.ts';
+import { type AllowRule, type HttpWhat, type IdPattern, type What } from './rule.ts';
+import { type CallFacts, type Denial, type Permit, type Verdict } from './verdict.ts';
+
+/** What policy needs of an export; a snapshot's exports have it. */
+export interface JudgedExport {
+  readonly name: string;
+  readonly allow: readonly AllowRule[];
+  readonly origin: Origin;
+}
+
+/** What policy needs of an import; a snapshot's imports have it. */
+export interface JudgedImport {
+  readonly name: string;
+  readonly who: readonly IdPattern[];
+  readonly origin: Origin;
+}
+
+/** A call that came for an export: over a link from `peer`, or from our own mesh (`self`). */
+export interface ExportQuestion {
+  readonly exported: JudgedExport;
+  readonly caller: SpiffeId;
+  /** The name of the peer whose link carries the call and whose trust domain the caller is of; `self` for our own mesh. */
+  readonly peer: string;
+  readonly call: CallFacts;
+}
+
+/** A call of a workload of ours that goes to an import. */
+export interface ImportQuestion {
+  readonly imported: JudgedImport;
+  readonly caller: SpiffeId;
+  readonly call: CallFacts;
+}
+
+/** Whether the export's rules admit the call. An export none of whose rules names the peer does not exist for it. */
+export function decideExport(question: ExportQuestion): Verdict {
+  const { exported, caller, peer, call } = question;
+  const named = { name: peer, trustDomain: trustDomainOf(caller) };
+  if (!exported.allow.some((rule) => namesPeer(rule, named))) {
+    const message = `no rule of export ${exported.name} names ${peer} and ${named.trustDomain}`;
+    return { kind: 'denial', reason: 'no-route', message, origin: exported.origin, visible: false };
+  }
+  const problem = callProblem(call);
+  if (problem !== undefined) return denial('path-ambiguous', problem, exported.origin);
+  let nearest: AllowRule | undefined;
+  for (const [index, rule] of exported.allow.entries()) {
+    if (!namesPeer(rule, named) || !admitsCaller(rule, caller)) continue;
+    if (admitsCall(rule.what, call)) return permit(`${exported.name}.allow[${index}]`, rule.origin, caller);
+    nearest ??= rule;
+  }
+  const message =
+    nearest === undefined
+      ? `no rule of export ${exported.name} admits the caller ${caller}`
+      : `export ${exported.name} admits ${caller}, but not for ${describe(call)}`;
+  return denial('denied-by-export', message, (nearest ?? exported).origin);
+}
+
+/** Whether the import may be used by this local caller. */
+export function decideImport(question: ImportQuestion): Verdict {
+  const { imported, caller, call } = question;
+  const problem = callProblem(call);
+  if (problem !== undefined) return denial('path-ambiguous', problem, imported.origin);
+  const index = imported.who.findIndex((pattern) => matchesId(pattern, caller));
+  if (index !== -1) return permit(`${imported.name}.who[${index}]`, imported.origin, caller);
+  return denial(
+    'denied-by-import',
+    `no pattern of import ${imported.name} admits the caller ${caller}`,
+    imported.origin,
+  );
+}
+
+/** Why a call is refused before any rule is asked, or `undefined`. */
+function callProblem(call: CallFacts): string | undefined {
+  const problem = pathProblem(call.path);
+  if (problem !== undefined || !call.grpc || grpcMethodOf(call.path) !== undefined) return problem;
+  return `expected a gRPC call of exactly /Service/Method, found ${JSON.stringify(call.path.slice(0, 80))}`;
+}
+
+function admitsCaller(rule: AllowRule, caller: SpiffeId): boolean {
+  return rule.who === undefined || rule.who.some((pattern) => matchesId(pattern, caller));
+}
+
+/** HTTP rules judge every call, since a gRPC call is one too and its content type is the caller's to choose. */
+function admitsCall(what: What | undefined, call: CallFacts): boolean {
+  if (what === undefined) return true;
+  if (what.http?.some((http) => admitsHttp(http, call)) === true) return true;
+  return call.grpc && call.method === 'POST' && what.grpc?.some((pattern) => matchesGrpc(pattern, call.path)) === true;
+}
+
+function admitsHttp(http: HttpWhat, call: CallFacts): boolean {
+  if (http.methods !== undefined && !http.methods.includes(call.method)) return false;
+  if (http.paths === undefined) return true;
+  const path = withoutQuery(call.path);
+  return http.paths.some((pattern) => matchesPath(pattern, path));
+}
+
+function describe(call: CallFacts): string {
+  const path = withoutQuery(call.path).slice(0, 256);
+  return `${call.grpc ? 'gRPC' : call.method.slice(0, 32)} ${path}`;
+}
+
+function permit(rule: string, origin: Origin, caller: SpiffeId): Permit {
+  return branded({ kind: 'permit', rule, origin, caller });
+}
+
+function denial(reason: Denial['reason'], message: string, origin: Origin): Denial {
+  return { kind: 'denial', reason, message, origin, visible: true };
+}

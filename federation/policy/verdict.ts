@@ -1,0 +1,48 @@
+/** The outcome of policy for one call: the permit that forwarders demand, or a denial with its reason. */
+import { type Brand } from '../../base/brand.ts';
+import { type Origin } from '../../base/origin.ts';
+import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+
+/**
+ * Reason codes that policy itself gives. `no-route`: for this peer the export does not exist (wire.md, Refusals).
+ * `path-ambiguous`: the path can be read in more than one way, so no verdict on it would hold at the service.
+ */
+export const POLICY_REASONS = ['denied-by-export', 'denied-by-import', 'no-route', 'path-ambiguous'] as const;
+
+/** One of {@link POLICY_REASONS}. */
+export type PolicyReason = (typeof POLICY_REASONS)[number];
+
+/** What a call is judged by, exactly as it will be forwarded. */
+export interface CallFacts {
+  /** As sent; methods are case-sensitive (RFC 9110 §9.1). */
+  readonly method: string;
+  /** The request target in origin form, with its query. */
+  readonly path: string;
+  /** A POST whose content-type is application/grpc or a `+` variant of it. */
+  readonly grpc: boolean;
+}
+
+interface PermitFacts {
+  readonly kind: 'permit';
+  /** The rule that admits the call, such as `payments.allow[0]`. */
+  readonly rule: string;
+  readonly origin: Origin;
+  readonly caller: SpiffeId;
+}
+
+/** Proof that policy admits this caller's call. Made by `policy/decide` only. */
+export type Permit = Brand<PermitFacts, 'Permit'>;
+
+/** Why a call is refused. The message is for authenticated parties and the log, never for strangers. */
+export interface Denial {
+  readonly kind: 'denial';
+  readonly reason: PolicyReason;
+  readonly message: string;
+  /** The rule that came nearest to admitting the call, else the resource. */
+  readonly origin?: Origin;
+  /** False when the peer may not learn that the export exists: it gets what an unknown name gets. */
+  readonly visible: boolean;
+}
+
+/** Outcome of policy. */
+export type Verdict = Permit | Denial;

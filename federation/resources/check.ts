@@ -1,0 +1,149 @@
+/** What must hold between documents, and what is probably not meant. */
+import { formatOrigin, type Origin } from '../../base/origin.ts';
+import { quote } from '../../base/config/node.ts';
+import { suggestion } from '../../base/config/nearest.ts';
+import { ProblemList, type Problem } from '../../base/config/problem.ts';
+import { type AnyResource } from './document.ts';
+import { type BindAddress, type Export, type Import, type Peer, type ResourceSet, type Route } from './values.ts';
+
+/** Documents as they were read, and which ones were meant: also those that could not be read, so that nobody misses them. */
+export interface ReadDocuments {
+  readonly directory: string;
+  readonly resources: readonly AnyResource[];
+  /** `Kind name`. */
+  readonly declared: ReadonlySet<string>;
+}
+
+/** Checks documents against each other; mistakes go to `problems`. Without a readable Mesh there is no set. */
+export function checkResources(documents: ReadDocuments, problems: ProblemList): ResourceSet | undefined {
+  const { directory, resources: all, declared } = documents;
+  const meshes = all.filter((each) => each.kind === 'Mesh');
+  const [mesh] = meshes;
+  for (const second of meshes.slice(1)) {
+    const first = mesh === undefined ? '' : formatOrigin(mesh.origin);
+    tell(problems, second.origin, 'kind', `expected exactly one Mesh, the other one is at ${first}`);
+  }
+  const parts = {
+    peers: all.filter((each) => each.kind === 'Peer'),
+    exports: all.filter((each) => each.kind === 'Export'),
+    imports: all.filter((each) => each.kind === 'Import'),
+    edges: all.filter((each) => each.kind === 'Edge'),
+    routes: all.filter((each) => each.kind === 'Route'),
+  };
+  const named = all.filter((each) => each.kind !== 'Mesh');
+  unique(named, (each) => `${each.kind} ${each.name}`, 'metadata.name', problems);
+  checkPeers(parts.peers, problems);
+  checkImports(parts.imports, problems);
+  checkRoutes(parts.routes, declared, problems);
+  if (mesh === undefined) {
+    const message = 'expected exactly one Mesh document in this directory, found none';
+    if (![...declared].some((name) => name.startsWith('Mesh ')))
+      problems.add({ origin: { file: directory }, path: '', message });
+    return undefined;
+  }
+  const set: ResourceSet = { mesh, ...parts };
+  checkOwnDomain(set, problems);
+  checkListeners(set, problems);
+  return set;
+}
+
+function tell(problems: ProblemList, origin: Origin, path: string, message: string): void {
+  problems.add({ origin, path, message });
+}
+
+function unique<T extends { readonly origin: Origin }>(
+  values: readonly T[],
+  nameOf: (value: T) => string | undefined,
+  path: string,
+  problems: ProblemList,
+): void {
+  const seen = new Map<string, Origin>();
+  for (const value of values) {
+    const name = nameOf(value);
+    if (name === undefined) continue;
+    const first = seen.get(name);
+    if (first === undefined) seen.set(name, value.origin);
+    else tell(problems, value.origin, path, `${name} is declared already at ${formatOrigin(first)}`);
+  }
+}
+
+function checkPeers(peers: readonly Peer[], problems: ProblemList): void {
+  unique(peers, ({ spec }) => `trust domain ${spec.trustDomain}`, 'spec.trustDomain', problems);
+  for (const { name, origin } of peers) {
+    if (name !== 'self') continue;
+    tell(problems, origin, 'metadata.name', 'expected another name than "self", which is our own mesh');
+  }
+}
+
+function checkOwnDomain({ mesh, peers }: ResourceSet, problems: ProblemList): void {
+  const own = mesh.spec.trustDomain;
+  for (const { spec, origin } of peers) {
+    if (spec.trustDomain !== own) continue;
+    tell(problems, origin, 'spec.trustDomain', `expected another trust domain than our own ${own}`);
+  }
+}
+
+function checkImports(imports: readonly Import[], problems: ProblemList): void {
+  unique(imports, ({ spec }) => `host name ${spec.export}.${spec.peer}.mesh.internal`, 'spec.export', problems);
+  unique(imports, ({ spec }) => spec.alias && `host name ${spec.alias}`, 'spec.alias', problems);
+}
+
+function checkRoutes(routes: readonly Route[], declared: ReadonlySet<string>, problems: ProblemList): void {
+  const refer = (route: Route, path: string, kind: string, name: string): void => {
+    if (declared.has(`${kind} ${name}`)) return;
+    const known = [...declared].flatMap((each) => (each.startsWith(`${kind} `) ? [each.slice(kind.length + 1)] : []));
+    tell(problems, route.origin, path, `no ${kind} is named ${quote(name)}${suggestion(name, known)}`);
+  };
+  for (const route of routes) {
+    const { edge, to } = route.spec;
+    refer(route, 'spec.edge', 'Edge', edge);
+    refer(route, `spec.to.${to.kind}`, to.kind === 'export' ? 'Export' : 'Import', to.name);
+  }
+  const places = routes.flatMap(({ spec, origin }) =>
+    [...new Set(spec.hosts)].map((host) => ({ origin, name: `route for ${host}${spec.path} at edge ${spec.edge}` })),
+  );
+  unique(places, ({ name }) => name, 'spec.hosts', problems);
+}
+
+function checkListeners({ mesh, edges }: ResourceSet, problems: ProblemList): void {
+  const { jump, bundle, outbound, status, admin } = mesh.spec.listeners;
+  const ours = [jump.address, bundle.address, ...outbound.map(({ address }) => address), status, admin.address];
+  const all = [
+    ...ours.map((address) => ({ address, origin: mesh.origin })),
+    ...edges.map(({ spec, origin }) => ({ address: spec.address, origin })),
+  ];
+  unique(all, ({ address }) => listenerName(address), 'spec', problems);
+}
+
+function listenerName(address: BindAddress): string | undefined {
+  if (address.kind === 'unix') return `listener ${address.path}`;
+  return address.port === 0 ? undefined : `listener ${address.host}:${address.port}`;
+}
+
+/** What is valid, and probably not meant, or waits for something. */
+export function warningsOf(set: ResourceSet): readonly Problem[] {
+  const warnings = new ProblemList();
+  const peers = set.peers.map(({ name }) => name);
+  for (const each of set.imports) {
+    if (peers.includes(each.spec.peer)) continue;
+    tell(warnings, each.origin, 'spec.peer', unknownPeer(each.spec.peer, peers));
+  }
+  for (const each of set.exports) warnOfRules(each, peers, warnings);
+  return warnings.sorted();
+}
+
+function warnOfRules({ spec }: Export, known: readonly string[], warnings: ProblemList): void {
+  for (const [index, { peers, who, what, origin }] of spec.allow.entries()) {
+    const path = `spec.allow[${index}]`;
+    for (const peer of peers ?? [])
+      if (peer !== 'self' && !known.includes(peer)) tell(warnings, origin, `${path}.peers`, unknownPeer(peer, known));
+    if (who === undefined) tell(warnings, origin, path, 'peers without who admits every workload of those meshes');
+    if (what === undefined) tell(warnings, origin, path, 'no what: the rule admits every method and path');
+    if (what?.grpc !== undefined && spec.protocol === 'http1')
+      tell(warnings, origin, `${path}.what.grpc`, 'gRPC methods match no call of an export with protocol http1');
+  }
+}
+
+function unknownPeer(name: string, known: readonly string[]): string {
+  return `no Peer document is named ${quote(name)}${suggestion(name, known)}; it takes effect when such a peer joins`;
+}

@@ -1,0 +1,244 @@
+/** Mesh: this mesh and this gateway. */
+import { dirname, join, resolve } from 'node:path';
+import { defaulted, notEnforced, object, oneByKey, optional, required } from '../../base/config/object.ts';
+import { duration } from '../../base/config/duration.ts';
+import {
+  choice,
+  type Decoded,
+  integer,
+  list,
+  parsed,
+  type Place,
+  type Reading,
+  type Schema,
+  text,
+} from '../../base/config/schema.ts';
+import { LOG_LEVELS } from '../../base/log.ts';
+import { type Origin } from '../../base/origin.ts';
+import { gatewayIdOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { bindAddress, dialAddress, filePath, foreignIdProblem, httpsUrl, isLoopback, type Located } from './fields.ts';
+import { located, socketPath, socketPathProblem, spiffeId, trustDomain } from './fields.ts';
+import { type BindAddress, type HostPort, type MeshSpec, type OutboundListenerSpec } from './values.ts';
+
+const HOUR_MS = 3_600_000;
+const DEFAULTS = {
+  directory: './state',
+  jump: { host: '0.0.0.0', port: 15_443 },
+  bundle: { host: '0.0.0.0', port: 8443 },
+  status: { host: '127.0.0.1', port: 9902 },
+  /** The lifetime that SPIRE gives too; a stolen key is worth little for long. */
+  svidTtlMs: HOUR_MS,
+  /** Roots are replaced by hand (`rotate`) in this version, so they must outlast a forgetful year. */
+  rootTtlMs: 365 * 24 * HOUR_MS,
+  /** TB §6.1: five minutes recommended. */
+  refreshHintMs: 300_000,
+  /** Two, so that one may be lost or replaced without a refused call. */
+  linksPerPeer: 2,
+  /** security.md §3. */
+  drainMs: 30_000,
+} as const;
+
+const embedded = object('the embedded CA', {
+  directory: optional(filePath('the directory of the root keys')),
+  svidTtl: defaulted(duration('5s', '24h'), DEFAULTS.svidTtlMs),
+  rootTtl: defaulted(duration('1m', '3650d'), DEFAULTS.rootTtlMs),
+});
+
+const identity = oneByKey('identity as embedded: {}', { embedded }, ['workloadApi', 'files']);
+
+/** An address or a socket; exactly one of them. */
+function bindTo(
+  { address, socket }: { readonly address: HostPort | undefined; readonly socket: string | undefined },
+  reading: Reading,
+): Decoded<BindAddress> {
+  if (address !== undefined && socket === undefined) return { value: { kind: 'tcp', ...address } };
+  if (socket !== undefined && address === undefined) return { value: { kind: 'unix', path: socket } };
+  return reading.problem('expected exactly one of address and socket');
+}
+
+const outbound: Schema<OutboundListenerSpec> = parsed(
+  object('an outbound listener with address or socket, and as or mutualTls', {
+    address: optional(bindAddress),
+    socket: optional(socketPath),
+    as: optional(spiffeId),
+    mutualTls: optional(object('an empty mapping {}', {})),
+  }),
+  (spec, reading): Decoded<OutboundListenerSpec> => {
+    const bound = bindTo(spec, reading);
+    if (bound === null) return null;
+    const address = bound.value;
+    if ((spec.as === undefined) === (spec.mutualTls === undefined))
+      return reading.problem('expected exactly one of as and mutualTls: it says how callers are known');
+    if (spec.as === undefined) return { value: { address, caller: { kind: 'mutual-tls' } } };
+    if (address.kind === 'tcp' && !isLoopback(address.host))
+      return reading.problem(
+        `expected a loopback address or a socket for a listener with "as", found ${address.host}: whoever reaches it would be that caller; use mutualTls: {} there`,
+      );
+    return { value: { address, caller: { kind: 'as', id: spec.as } } };
+  },
+);
+
+const status = parsed(
+  object('address or socket', { address: optional(bindAddress), socket: optional(socketPath) }),
+  bindTo,
+);
+
+const admin: Schema<MeshSpec['listeners']['admin']> = parsed(
+  object('socket, or address with tokenFile', {
+    address: optional(bindAddress),
+    socket: optional(socketPath),
+    tokenFile: optional(filePath('the path of the file that holds the bearer token')),
+  }),
+  (spec, reading) => {
+    const bound = bindTo(spec, reading);
+    if (bound === null) return null;
+    const address = bound.value;
+    if (address.kind === 'tcp' && spec.tokenFile === undefined)
+      return reading.problem('expected tokenFile beside address: the admin API on TCP demands a bearer token');
+    return { value: { address, tokenFile: spec.tokenFile } };
+  },
+);
+
+const jump = object('address and advertise', {
+  address: defaulted(bindAddress, DEFAULTS.jump),
+  advertise: defaulted(list(dialAddress), []),
+});
+
+const bundle = object('address, profile, advertise and refreshHint', {
+  address: defaulted(bindAddress, DEFAULTS.bundle),
+  profile: optional(choice(['https_spiffe'], ['https_web'])),
+  advertise: optional(httpsUrl),
+  refreshHint: defaulted(duration('1s', '1h'), DEFAULTS.refreshHintMs),
+});
+
+const listeners = object('the listeners', {
+  jump: optional(jump),
+  bundle: optional(bundle),
+  outbound: defaulted(list(located(outbound)), []),
+  status: optional(status),
+  admin: optional(admin),
+  dns: notEnforced,
+});
+
+/** redis: and rediss: URLs; a password in one would stand in YAML in the clear. */
+const redisUrl: Schema<string> = parsed(text('a URL redis://host:port or rediss://host:port'), (value, { problem }) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '')
+    return problem('expected a URL redis://host:port or rediss://host:port');
+  return url.password === '' ? { value } : problem('expected a URL without a password: give it by passwordFile');
+});
+
+const store = oneByKey<MeshSpec['store']>('a store as files or redis', {
+  files: parsed(
+    object('a directory', { directory: optional(filePath('a directory')) }),
+    ({ directory }, { origin }) => ({
+      value: { kind: 'files', directory: directory ?? resolve(dirname(origin.file), DEFAULTS.directory) },
+    }),
+  ),
+  redis: parsed(
+    object('url, passwordFile and sealKeyFile', {
+      url: required(redisUrl),
+      passwordFile: optional(filePath('the path of the file that holds the password')),
+      sealKeyFile: required(filePath('the path of the file that holds the key of the rows’ MAC')),
+    }),
+    (redis) => ({ value: { kind: 'redis', ...redis } }),
+  ),
+});
+
+const fields = object('the spec of a Mesh', {
+  trustDomain: required(trustDomain),
+  gatewayId: optional(located(spiffeId)),
+  identity: optional(identity),
+  listeners: optional(listeners),
+  store: optional(store),
+  linksPerPeer: defaulted(integer(1, 16), DEFAULTS.linksPerPeer),
+  accessLog: optional(object('a file', { file: required(filePath('the path of the access log')) })),
+  logLevel: defaulted(choice(LOG_LEVELS), 'info'),
+  drain: defaulted(duration('0s', '24h'), DEFAULTS.drainMs),
+  workers: notEnforced,
+  limits: notEnforced,
+  tracing: notEnforced,
+  audit: notEnforced,
+  dns: notEnforced,
+});
+
+/** `spec` of a Mesh. */
+export const meshSchema: Schema<MeshSpec> = parsed(fields, (spec, reading) => {
+  const { trustDomain: domain, gatewayId } = spec;
+  if (!idsAreOurs(domain, gatewayId, spec.listeners?.outbound ?? [], reading)) return null;
+  const state = resolve(dirname(reading.origin.file), DEFAULTS.directory);
+  const chosen: MeshSpec['store'] = spec.store ?? { kind: 'files', directory: state };
+  const directory = chosen.kind === 'files' ? chosen.directory : state;
+  const socket = join(directory, 'admin.sock');
+  const tooLong = spec.listeners?.admin === undefined ? socketPathProblem(socket) : undefined;
+  if (tooLong !== undefined) return reading.problem(`the default of listeners.admin: ${tooLong}`);
+  const { svidTtl: svidTtlMs, rootTtl: rootTtlMs, directory: keys } = spec.identity ?? EMBEDDED;
+  if (svidTtlMs > rootTtlMs) return reading.problem('expected identity.embedded.svidTtl to be at most rootTtl');
+  return {
+    value: {
+      trustDomain: domain,
+      gatewayId: gatewayId?.value ?? gatewayIdOf(domain),
+      identity: { kind: 'embedded', directory: keys ?? directory, svidTtlMs, rootTtlMs },
+      listeners: listenersOf(spec.listeners, socket),
+      store: chosen,
+      linksPerPeer: spec.linksPerPeer,
+      accessLogFile: spec.accessLog?.file,
+      logLevel: spec.logLevel,
+      drainMs: spec.drain,
+    },
+  };
+});
+
+const EMBEDDED = { svidTtl: DEFAULTS.svidTtlMs, rootTtl: DEFAULTS.rootTtlMs, directory: undefined } as const;
+
+type Written<S> = S extends Schema<infer T> ? T : never;
+
+const NO_JUMP: Written<typeof jump> = { address: DEFAULTS.jump, advertise: [] };
+const NO_BUNDLE: Written<typeof bundle> = {
+  address: DEFAULTS.bundle,
+  profile: undefined,
+  advertise: undefined,
+  refreshHint: DEFAULTS.refreshHintMs,
+};
+
+function listenersOf(written: Written<typeof listeners> | undefined, adminSocket: string): MeshSpec['listeners'] {
+  const jumpPort = written?.jump ?? NO_JUMP;
+  const endpoint = written?.bundle ?? NO_BUNDLE;
+  return {
+    jump: { address: { kind: 'tcp', ...jumpPort.address }, advertise: jumpPort.advertise },
+    bundle: {
+      address: { kind: 'tcp', ...endpoint.address },
+      advertise: endpoint.advertise,
+      refreshHintSeconds: Math.floor(endpoint.refreshHint / 1000),
+    },
+    outbound: (written?.outbound ?? []).map(({ value }) => value),
+    status: written?.status ?? { kind: 'tcp', ...DEFAULTS.status },
+    admin: written?.admin ?? { address: { kind: 'unix', path: adminSocket }, tokenFile: undefined },
+  };
+}
+
+function idsAreOurs(
+  domain: TrustDomain,
+  gatewayId: Located<SpiffeId> | undefined,
+  outbounds: readonly Located<OutboundListenerSpec>[],
+  { place }: Reading,
+): boolean {
+  let sound = true;
+  const check = (found: string | undefined, at: Place, origin: Origin): void => {
+    if (found === undefined) return;
+    sound = false;
+    at.problem(origin, found);
+  };
+  if (gatewayId !== undefined) {
+    const found = foreignIdProblem(gatewayId.value, domain, true);
+    check(found, place.key('gatewayId'), gatewayId.origin);
+  }
+  for (const [index, { value, origin }] of outbounds.entries()) {
+    if (value.caller.kind !== 'as') continue;
+    const found = foreignIdProblem(value.caller.id, domain, false);
+    const at = place.key('listeners').key('outbound').item(index).key('as');
+    check(found, at, origin);
+  }
+  return sound;
+}

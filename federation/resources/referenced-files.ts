@@ -1,0 +1,86 @@
+/** The files that documents name: there, readable, private where they are secret, and what they should be. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import { type Origin } from '../../base/origin.ts';
+import { type ProblemList } from '../../base/config/problem.ts';
+import { type Edge, type ResourceSet } from './values.ts';
+
+/** A chain of certificates, a key, a bundle or a token is far smaller. */
+const FILE_BYTES_MAX = 1024 * 1024;
+
+interface Reference {
+  readonly path: string;
+  readonly origin: Origin;
+  readonly at: string;
+  readonly secret: boolean;
+}
+
+/** Reads every file that the set names; mistakes go to `problems`. */
+export async function checkReferencedFiles(set: ResourceSet, problems: ProblemList): Promise<void> {
+  const { listeners, store } = set.mesh.spec;
+  const secret = (path: string | undefined, at: string): Promise<unknown> =>
+    path === undefined ? Promise.resolve() : contents({ path, origin: set.mesh.origin, at, secret: true }, problems);
+  await secret(listeners.admin.tokenFile, 'spec.listeners.admin.tokenFile');
+  if (store.kind === 'redis') {
+    await secret(store.passwordFile, 'spec.store.redis.passwordFile');
+    await secret(store.sealKeyFile, 'spec.store.redis.sealKeyFile');
+  }
+  for (const { spec, origin } of set.peers) {
+    if (spec.bundleFile === undefined) continue;
+    await contents({ path: spec.bundleFile, origin, at: 'spec.bundle.file', secret: false }, problems);
+  }
+  for (const edge of set.edges) await checkEdge(edge, problems);
+}
+
+async function checkEdge({ spec, origin }: Edge, problems: ProblemList): Promise<void> {
+  const at = { certificate: 'spec.tls.certificateFile', key: 'spec.tls.keyFile' };
+  const certificatePem = await contents(
+    { path: spec.tls.certificateFile, origin, at: at.certificate, secret: false },
+    problems,
+  );
+  const keyPem = await contents({ path: spec.tls.keyFile, origin, at: at.key, secret: true }, problems);
+  const certificate = attempt(certificatePem, (pem) => new X509Certificate(pem));
+  const key = attempt(keyPem, (pem) => createPrivateKey(pem));
+  if (certificatePem !== undefined && certificate === undefined)
+    problems.add({
+      origin,
+      path: at.certificate,
+      message: `expected a PEM certificate in ${spec.tls.certificateFile}`,
+    });
+  if (keyPem !== undefined && key === undefined)
+    problems.add({ origin, path: at.key, message: `expected an unencrypted PEM private key in ${spec.tls.keyFile}` });
+  if (certificate === undefined || key === undefined || certificate.checkPrivateKey(key)) return;
+  const message = `expected the private key of the certificate, ${spec.tls.keyFile} is the key of another one`;
+  problems.add({ origin, path: at.key, message });
+}
+
+function attempt<T>(pem: Buffer | undefined, parse: (pem: Buffer) => T): T | undefined {
+  try {
+    return pem === undefined ? undefined : parse(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+async function contents({ path, origin, at, secret }: Reference, problems: ProblemList): Promise<Buffer | undefined> {
+  const tell = (message: string): Buffer | undefined => {
+    problems.add({ origin, path: at, message });
+    return undefined;
+  };
+  try {
+    await using file = await open(path, 'r');
+    const stat = await file.stat();
+    if (!stat.isFile()) return tell(`expected a file, ${path} is none`);
+    if (secret && (stat.mode & 0o077) !== 0) {
+      const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
+      return tell(`expected ${path} to be private to its owner, found mode ${mode}; run chmod 600 ${path}`);
+    }
+    if (stat.size === 0 || stat.size > FILE_BYTES_MAX)
+      return tell(`expected 1 to ${FILE_BYTES_MAX} bytes in ${path}, found ${stat.size}`);
+    return await file.readFile();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return tell(`no such file: ${path}`);
+    return tell(`cannot read ${path}: ${messageOf(error)}`);
+  }
+}

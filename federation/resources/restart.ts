@@ -1,0 +1,36 @@
+/** Which changes a running gateway cannot take up: they are named, and wait for a restart. */
+import { isDeepStrictEqual } from 'node:util';
+import { type MeshSpec, type ResourceSet } from './values.ts';
+
+/** Everything of a Mesh but what is read anew at every use (log level, drain time, bundle advertisement). */
+const FIELDS: readonly (readonly [name: string, valueOf: (spec: MeshSpec) => unknown])[] = [
+  ['trustDomain', (spec) => spec.trustDomain],
+  ['gatewayId', (spec) => spec.gatewayId],
+  ['identity', (spec) => spec.identity],
+  ['listeners.jump.address', (spec) => spec.listeners.jump.address],
+  ['listeners.bundle.address', (spec) => spec.listeners.bundle.address],
+  ['listeners.outbound', (spec) => spec.listeners.outbound],
+  ['listeners.status', (spec) => spec.listeners.status],
+  ['listeners.admin', (spec) => spec.listeners.admin],
+  ['store', (spec) => spec.store],
+  ['linksPerPeer', (spec) => spec.linksPerPeer],
+  ['accessLog', (spec) => spec.accessLogFile],
+];
+
+/** The changed fields that need a restart, such as `Mesh us-east: spec.trustDomain` or `Edge public: spec.address`. */
+export function restartFields(old: ResourceSet, next: ResourceSet): string[] {
+  const fields: string[] = [];
+  if (old.mesh.name !== next.mesh.name) fields.push(`Mesh ${old.mesh.name}: metadata.name`);
+  for (const [name, valueOf] of FIELDS) {
+    if (isDeepStrictEqual(valueOf(old.mesh.spec), valueOf(next.mesh.spec))) continue;
+    fields.push(`Mesh ${next.mesh.name}: spec.${name}`);
+  }
+  const addresses = ({ edges }: ResourceSet): ReadonlyMap<string, unknown> =>
+    new Map(edges.map(({ name, spec }) => [name, spec.address]));
+  const before = addresses(old);
+  const after = addresses(next);
+  for (const name of new Set([...before.keys(), ...after.keys()])) {
+    if (!isDeepStrictEqual(before.get(name), after.get(name))) fields.push(`Edge ${name}: spec.address`);
+  }
+  return fields;
+}

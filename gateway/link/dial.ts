@@ -1,0 +1,195 @@
+/** Keeps `linksPerPeer` links up to every address of every peer: dials, replaces before SVIDs expire, backs off when it fails. */
+import { sleep, type Clock } from '../../base/clock.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
+import { Lifetime } from '../../base/lifetime.ts';
+import { type Logger } from '../../base/log.ts';
+import { backoffMs, type BackoffOptions } from '../../federation/peering/backoff.ts';
+import { type HostPort } from '../../federation/resources/values.ts';
+import { type SnapshotPeer, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { type Lookup } from '../../trust-bundles/tls/dial.ts';
+import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { dialLink, type DialledLink } from './dialled-link.ts';
+import { type Hello } from './hello.ts';
+import { type LinkPool } from './pool.ts';
+
+/** Full jitter up to 10 s: the other side of a rolling restart is found soon, an absent peer costs next to nothing. */
+const REDIAL: BackoffOptions = { minMs: 100, maxMs: 10_000 };
+
+/** A link that lived so long was no failure, and is dialled again at once. */
+const LIVED_MS = 10_000;
+
+/** How often a link is looked at: node:http2 tells of GOAWAY only where nobody else listens. Goes with our own engine. */
+const LOOK_MS = 250;
+
+/** A link whose PING has no answer for so long is cut: the network forgot it, and TCP would take minutes. */
+const PING_EVERY_MS = 15_000;
+const PING_TIMEOUT_MS = 10_000;
+
+/** What dialling needs. */
+export interface LinkDialerOptions {
+  readonly snapshot: SnapshotSource;
+  readonly svid: SvidSource;
+  readonly pool: LinkPool;
+  readonly hello: Hello;
+  readonly linksPerPeer: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random?: () => number;
+  readonly backoff?: BackoffOptions;
+  readonly lookup?: Lookup;
+}
+
+/** Why the last attempt at an address failed. */
+export interface DialFailure {
+  readonly peer: string;
+  readonly address: string;
+  /** Code of the error: `dns`, `tcp`, `tls`, `untrusted`, `hello`, `version`, … */
+  readonly code: string;
+  readonly message: string;
+}
+
+interface Slot {
+  readonly key: string;
+  readonly peer: SnapshotPeer;
+  readonly address: HostPort;
+}
+
+/** See the head of this file. Follows the snapshot from its construction on. */
+export class LinkDialer implements AsyncDisposable {
+  readonly #options: LinkDialerOptions;
+  readonly #lifetime: Lifetime;
+  readonly #slots = new Map<string, AbortController>();
+  readonly #failures = new Map<string, DialFailure>();
+  #svidGeneration = 0;
+
+  constructor(options: LinkDialerOptions) {
+    this.#options = options;
+    this.#lifetime = new Lifetime((task, error) => options.log.error('link task failed', { task, error }));
+    this.#lifetime.use(options.snapshot.watch(() => this.#follow()));
+    this.#lifetime.use(options.svid.watch(() => (this.#svidGeneration += 1)));
+    this.#follow();
+  }
+
+  /** The failures of addresses that have no link. */
+  failures(): readonly DialFailure[] {
+    return [...this.#failures.values()];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lifetime[Symbol.asyncDispose]();
+  }
+
+  #follow(): void {
+    const { snapshot, pool, clock, log } = this.#options;
+    const now = snapshot.current();
+    const wanted = new Map(this.#wanted(now.peers.values()).map((slot) => [slot.key, slot]));
+    for (const [key, controller] of [...this.#slots]) {
+      if (wanted.has(key)) continue;
+      this.#slots.delete(key);
+      this.#failures.delete(key);
+      controller.abort();
+    }
+    const closed = pool.reverify(now, clock.now());
+    if (closed > 0) log.info('links closed that no longer verify', { closed });
+    for (const slot of wanted.values()) {
+      // What waits for a bundle would only be refused by ourselves.
+      if (!this.#slots.has(slot.key) && now.bundles.has(slot.peer.trustDomain)) this.#start(slot);
+    }
+  }
+
+  #wanted(peers: Iterable<SnapshotPeer>): readonly Slot[] {
+    return [...peers].flatMap((peer) =>
+      peer.gateways.flatMap((address) =>
+        Array.from({ length: this.#options.linksPerPeer }, (_, index) => ({
+          key: [peer.name, peer.trustDomain, peer.gatewayId, address.host, address.port, index].join(' '),
+          peer,
+          address,
+        })),
+      ),
+    );
+  }
+
+  #start(slot: Slot): void {
+    const controller = new AbortController();
+    this.#slots.set(slot.key, controller);
+    this.#lifetime.run(`links to ${slot.peer.name}`, async (stopped) => {
+      const signal = AbortSignal.any([stopped, controller.signal]);
+      try {
+        await this.#keep(slot, signal);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+    });
+  }
+
+  async #keep(slot: Slot, signal: AbortSignal): Promise<void> {
+    const { clock, pool, random = Math.random } = this.#options;
+    let current: DialledLink | undefined;
+    let failures = 0;
+    try {
+      while (!signal.aborted) {
+        const svid = this.#svidGeneration;
+        const next = await this.#dial(slot, signal);
+        if (next === undefined) failures += 1;
+        else {
+          current?.retire();
+          current = next;
+          pool.add(next);
+          await this.#untilDue(next, svid, signal);
+          failures = clock.now() - next.sinceMs >= LIVED_MS ? 0 : failures + 1;
+        }
+        if (failures > 0) await sleep(clock, backoffMs(failures - 1, this.#options.backoff ?? REDIAL, random), signal);
+      }
+    } finally {
+      current?.destroy();
+    }
+  }
+
+  async #dial(slot: Slot, signal: AbortSignal): Promise<DialledLink | undefined> {
+    const { snapshot, svid, hello, clock, log, lookup, random = Math.random } = this.#options;
+    const { peer, address } = slot;
+    const where = `${address.host}:${address.port}`;
+    try {
+      const source = (): ReturnType<SnapshotSource['current']> => snapshot.current();
+      const link = await dialLink({ peer, address, svid, snapshot: source, hello, clock, signal, random, lookup });
+      this.#failures.delete(slot.key);
+      log.info('link is up', { peer: peer.name, address: where, instance: link.instance });
+      return link;
+    } catch (error) {
+      signal.throwIfAborted();
+      const failed = { peer: peer.name, address: where, code: codeOf(error) ?? 'internal', message: messageOf(error) };
+      const known = this.#failures.get(slot.key);
+      // Said once per kind of failure, not at every attempt.
+      if (known?.code !== failed.code) log.warn('link cannot be made', { ...failed });
+      this.#failures.set(slot.key, failed);
+      return undefined;
+    }
+  }
+
+  /** Until the link is over, turns calls away, is due, or our SVID has changed under it. */
+  async #untilDue(link: DialledLink, svid: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const over = new AbortController();
+    void link.closed.then(() => over.abort());
+    const either = AbortSignal.any([signal, over.signal]);
+    let pingAtMs = clock.monotonic() + PING_EVERY_MS;
+    while (link.usable && clock.now() < link.term.replaceAtMs && this.#svidGeneration === svid) {
+      await sleep(clock, LOOK_MS, either).catch(() => undefined);
+      signal.throwIfAborted();
+      if (over.signal.aborted) return;
+      if (clock.monotonic() >= pingAtMs) {
+        pingAtMs = clock.monotonic() + PING_EVERY_MS;
+        this.#probe(link);
+      }
+    }
+  }
+
+  #probe(link: DialledLink): void {
+    const timer = this.#options.clock.after(PING_TIMEOUT_MS, () => {
+      this.#options.log.warn('link does not answer and is cut', { peer: link.peer, address: link.address });
+      link.destroy();
+    });
+    const done = (): void => timer[Symbol.dispose]();
+    link.ping().then(done, done);
+  }
+}

@@ -1,0 +1,255 @@
+/** The joining side: redeems an invite step by step, and names the step that failed. */
+import { type Clock } from '../../base/clock.ts';
+import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
+import { decodeInvite, type Invite, type MeshIdentity } from '../../federation/peering/invite.ts';
+import { type Registration } from '../../federation/peering/registration.ts';
+import { type HostPort } from '../../federation/resources/values.ts';
+import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
+import { type Lookup } from '../../trust-bundles/tls/dial.ts';
+import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
+import { verifySvid } from '../../trust-bundles/verify/verify.ts';
+import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { http2Client, type Http2Connection } from '../http2/client.ts';
+import { STRANGER_LIMITS } from '../http2/server.ts';
+import { commonVersion } from './hello.ts';
+import {
+  CLOCK_DIFFERENCE_MS_MAX,
+  JOIN_AUTHORITY,
+  JOIN_BYTES_MAX,
+  JOIN_PROTOCOL,
+  JOIN_VERSIONS,
+  readJoinAnswer,
+  writeJoinMessage,
+  type JoinAnswer,
+} from './join-message.ts';
+import { readSmallBody } from './small-body.ts';
+
+/** One request with its answer: the inviter may try our addresses meanwhile. */
+const REQUEST_TIMEOUT_MS = 20_000;
+
+/** The steps, in order. */
+export type JoinStepName =
+  'token' | 'dns' | 'tcp' | 'tls' | 'pin' | 'clock' | 'version' | 'preflight' | 'redeem' | 'store';
+
+/** One step that was tried. */
+export interface JoinStep {
+  readonly name: JoinStepName;
+  readonly result: 'ok' | 'warning' | 'failed';
+  readonly message: string;
+}
+
+/** The outcome: the last step is the one that failed, if any. */
+export interface JoinOutcome {
+  readonly joined: boolean;
+  readonly steps: readonly JoinStep[];
+  /** The name that the inviting mesh has here; `null` unless joined. */
+  readonly peer: string | null;
+  readonly trustDomain: string | null;
+  /** SHA-256 of the first root in the inviter's bundle, lower-case hex. */
+  readonly fingerprint: string | null;
+  readonly ourFingerprint: string;
+  readonly awaitingApproval: boolean;
+}
+
+/** How to join. */
+export interface JoinOptions {
+  readonly token: string;
+  /** The peer's name here; default the inviting mesh's own. */
+  readonly name?: string | undefined;
+  readonly expectFingerprint?: string | undefined;
+  readonly replace?: boolean | undefined;
+  readonly self: MeshIdentity;
+  readonly svid: SvidSource;
+  readonly registration: Registration;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly lookup?: Lookup;
+}
+
+/** A step failed: ends the join, and becomes its last step. */
+class StepFailure extends Error {
+  readonly step: JoinStepName;
+
+  constructor(step: JoinStepName, message: string) {
+    super(message);
+    this.step = step;
+  }
+}
+
+/** Redeems an invite. Expected failures are in the outcome; only a bug or an abort throws. */
+export async function join(options: JoinOptions): Promise<JoinOutcome> {
+  const steps: JoinStep[] = [];
+  const ok = (name: JoinStepName, message: string): void => void steps.push({ name, result: 'ok', message });
+  const progress: { invite?: Invite } = {};
+  const outcome = (joined: boolean, awaitingApproval: boolean, peer: string | null): JoinOutcome => ({
+    joined,
+    steps,
+    peer,
+    trustDomain: joined ? (progress.invite?.inviter.trustDomain ?? null) : null,
+    fingerprint: progress.invite?.inviter.bundle.x509Authorities[0]?.fingerprint ?? null,
+    ourFingerprint: options.self.bundle.x509Authorities[0]?.fingerprint ?? '',
+    awaitingApproval,
+  });
+  try {
+    const invite = readToken(options);
+    progress.invite = invite;
+    ok('token', `an invite of ${invite.inviter.trustDomain} for ${invite.audience}`);
+    const name = options.name ?? invite.mesh;
+    const candidate = { name, identity: invite.inviter, replace: options.replace ?? false };
+    const refusal = await options.registration.check(candidate);
+    if (refusal !== undefined) throw new StepFailure('store', `${refusal.code}: ${refusal.message}`);
+    const connection = await reach(invite, options, steps);
+    try {
+      await preflight(connection, { invite, options, steps });
+      const answer = await redeem(connection, { invite, options, steps });
+      const registered = await options.registration.register(candidate);
+      if (registered.kind === 'refused') throw new StepFailure('store', `${registered.code}: ${registered.message}`);
+      ok('store', `${invite.inviter.trustDomain} is the peer ${name} here`);
+      return outcome(true, answer.awaitingApproval, name);
+    } finally {
+      connection.destroy();
+    }
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!(error instanceof StepFailure) && !(error instanceof JumpgateError)) throw error;
+    const step = error instanceof StepFailure ? error.step : 'store';
+    steps.push({ name: step, result: 'failed', message: error.message });
+    return outcome(false, false, null);
+  }
+}
+
+function readToken(options: JoinOptions): Invite {
+  let invite: Invite;
+  try {
+    invite = decodeInvite(options.token);
+  } catch (error) {
+    throw new StepFailure('token', messageOf(error));
+  }
+  const { self, clock } = options;
+  if (invite.audience !== self.trustDomain) {
+    throw new StepFailure('token', `the invite is for ${invite.audience}, this mesh is ${self.trustDomain}`);
+  }
+  if (invite.expiresAtMs <= clock.now() - CLOCK_DIFFERENCE_MS_MAX)
+    throw new StepFailure('token', 'the invite has expired: ask for another');
+  const expected = options.expectFingerprint?.replaceAll(':', '').toLowerCase();
+  const roots = invite.inviter.bundle.x509Authorities.map((authority) => authority.fingerprint);
+  if (expected !== undefined && !(roots.length === 1 && roots[0] === expected)) {
+    throw new StepFailure('pin', `expected only the root ${expected} in the invite, found ${roots.join(', ')}`);
+  }
+  return invite;
+}
+
+/** Connects to the first address that answers as the inviter's gateway. */
+async function reach(invite: Invite, options: JoinOptions, steps: JoinStep[]): Promise<Http2Connection> {
+  let last = new StepFailure('dns', 'the invite names no address');
+  for (const address of invite.inviter.addresses) {
+    const where = `${address.host}:${address.port}`;
+    try {
+      const connection = await connect(address, invite, options);
+      for (const name of ['dns', 'tcp', 'tls'] as const) steps.push({ name, result: 'ok', message: where });
+      steps.push({ name: 'pin', result: 'ok', message: `${where} is ${invite.inviter.gatewayId}` });
+      return connection;
+    } catch (error) {
+      options.signal.throwIfAborted();
+      last = new StepFailure(stepOf(error), messageOf(error));
+    }
+  }
+  throw last;
+}
+
+async function connect(address: HostPort, invite: Invite, options: JoinOptions): Promise<Http2Connection> {
+  const { svid, clock, signal, lookup } = options;
+  const { gatewayId, trustDomain, bundle } = invite.inviter;
+  const bundles = new Map([[trustDomain, bundle]]);
+  const verify = (chain: readonly Uint8Array[]): Verification => {
+    const verdict = verifySvid({ chain, bundles, role: 'server', nowMs: clock.now() });
+    if (verdict.kind === 'rejected' || verdict.id === gatewayId) return verdict;
+    return { kind: 'rejected', code: 'other-identity', message: `expected ${gatewayId}, found ${verdict.id}` };
+  };
+  const target = { host: address.host, port: address.port, svid, alpn: JOIN_PROTOCOL, verify, signal, clock };
+  const connection = await connectMutualTls(lookup === undefined ? target : { ...target, lookup });
+  return http2Client(connection.socket, STRANGER_LIMITS);
+}
+
+/** A certificate that is not valid yet or not any more is mostly a clock that is wrong. */
+function stepOf(error: unknown): JoinStepName {
+  const code = codeOf(error);
+  if (code === 'dns') return 'dns';
+  if (code === 'tcp' || code === 'timeout') return 'tcp';
+  if (code !== 'untrusted') return 'tls';
+  const cause = error instanceof Error ? codeOf(error.cause) : undefined;
+  return cause === 'expired' || cause === 'not-yet-valid' ? 'clock' : 'pin';
+}
+
+interface Joining {
+  readonly invite: Invite;
+  readonly options: JoinOptions;
+  readonly steps: JoinStep[];
+}
+
+async function preflight(connection: Http2Connection, joining: Joining): Promise<void> {
+  const { options, steps } = joining;
+  const answer = await ask(connection, '/preflight', joining);
+  if (answer.kind === 'refused') throw refusal(answer, 'preflight');
+  if (answer.kind !== 'ready') throw new StepFailure('preflight', 'expected an answer to a preflight, found another');
+  const difference = Math.abs(answer.nowMs - options.clock.now());
+  if (difference > CLOCK_DIFFERENCE_MS_MAX) {
+    throw new StepFailure('clock', `the two clocks differ by ${Math.round(difference / 1000)} s: set them by NTP`);
+  }
+  steps.push({ name: 'clock', result: 'ok', message: `the clocks differ by ${Math.round(difference / 1000)} s` });
+  const version = commonVersion(JOIN_VERSIONS, answer.versions);
+  if (version.kind === 'none') throw new StepFailure('version', version.message);
+  steps.push({ name: 'version', result: 'ok', message: `both speak version ${version.version}` });
+  const unreachable = answer.reach.filter((reached) => reached.reachable === 'no');
+  for (const { address, message } of unreachable) {
+    steps.push({ name: 'preflight', result: 'warning', message: `the inviter cannot reach ${address}: ${message}` });
+  }
+  if (unreachable.length === 0) steps.push({ name: 'preflight', result: 'ok', message: 'the inviter is ready' });
+}
+
+async function redeem(connection: Http2Connection, joining: Joining): Promise<{ readonly awaitingApproval: boolean }> {
+  const answer = await ask(connection, '/join', joining);
+  if (answer.kind === 'refused') throw refusal(answer, 'redeem');
+  if (answer.kind !== 'joined') throw new StepFailure('redeem', 'expected an answer to a join, found another');
+  const held = 'the inviter holds it until an operator there approves';
+  joining.steps.push({
+    name: 'redeem',
+    result: 'ok',
+    message: answer.awaitingApproval ? held : 'the inviter has registered us',
+  });
+  return answer;
+}
+
+function refusal(answer: { readonly code: string; readonly message: string }, step: JoinStepName): StepFailure {
+  const named = answer.code === 'clock' || answer.code === 'version' ? answer.code : step;
+  return new StepFailure(named, `refused (${answer.code}): ${answer.message}`);
+}
+
+async function ask(connection: Http2Connection, path: '/preflight' | '/join', joining: Joining): Promise<JoinAnswer> {
+  const { invite, options } = joining;
+  const { id, secret } = invite;
+  const { clock, self } = options;
+  const deadline = new AbortController();
+  const timer = clock.after(REQUEST_TIMEOUT_MS, () => deadline.abort());
+  const signal = AbortSignal.any([options.signal, deadline.signal]);
+  const head = { method: 'POST', path, authority: JOIN_AUTHORITY, scheme: 'https', hasBody: true } as const;
+  try {
+    const call = connection.request(
+      { ...head, headers: [['content-type', 'application/json']], neverIndexed: [] },
+      signal,
+    );
+    call.body.on('error', () => undefined);
+    call.body.end(writeJoinMessage({ id, secret, versions: JOIN_VERSIONS, nowMs: clock.now(), joiner: self }));
+    const response = await call.response;
+    return readJoinAnswer(await readSmallBody(response.body, JOIN_BYTES_MAX, signal));
+  } catch (error) {
+    options.signal.throwIfAborted();
+    const hint = 'the gateway there does not know this invite, or gave up';
+    throw new StepFailure(
+      path === '/join' ? 'redeem' : 'preflight',
+      `expected an answer, the connection was closed: ${hint} (${messageOf(error)})`,
+    );
+  } finally {
+    timer[Symbol.dispose]();
+  }
+}

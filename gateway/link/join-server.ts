@@ -1,0 +1,242 @@
+/** The inviting side of a join: two endpoints for strangers, which answer nothing without an invite's secret. */
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError, messageOf } from '../../base/errors.ts';
+import { Lifetime } from '../../base/lifetime.ts';
+import { type Logger } from '../../base/log.ts';
+import { type InviteBook, type PresentedInvite } from '../../federation/peering/invites.ts';
+import { type Registration } from '../../federation/peering/registration.ts';
+import { type HostPort } from '../../federation/resources/values.ts';
+import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
+import { peerChain } from '../../trust-bundles/tls/peer-chain.ts';
+import { verifySvid } from '../../trust-bundles/verify/verify.ts';
+import { type IncomingCall } from '../forward/exchange.ts';
+import { serveHttp2, STRANGER_LIMITS, type Http2Limits } from '../http2/server.ts';
+import { commonVersion } from './hello.ts';
+import {
+  CLOCK_DIFFERENCE_MS_MAX,
+  JOIN_AUTHORITY,
+  JOIN_BYTES_MAX,
+  JOIN_VERSIONS,
+  readJoinMessage,
+  readPresented,
+  type JoinAnswer,
+  type JoinMessage,
+  type Reach,
+} from './join-message.ts';
+import { readSmallBody } from './small-body.ts';
+
+/** Preflight, join, and one to spare. */
+const JOIN_LIMITS: Http2Limits = {
+  ...STRANGER_LIMITS,
+  streamsMax: 4,
+  connectionWindowBytes: 128 * 1024,
+  resetBurst: 8,
+  resetsPerSecond: 1,
+};
+
+/** A join is two requests; a connection that takes longer is not one. */
+const CONNECTION_MS_MAX = 30_000;
+
+/** Strangers at once, whoever they are: joining is rare. */
+const CONNECTIONS_MAX = 32;
+
+/** Guesses at a 256-bit secret are hopeless; this bounds what they cost. One more every second, so many in a burst. */
+const ATTEMPTS_BURST = 30;
+const ATTEMPT_EVERY_MS = 1_000;
+
+/** What redeeming needs. */
+export interface JoinServerOptions {
+  readonly invites: InviteBook;
+  readonly registration: Registration;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Tries the joiner's addresses, under the address policy; called once per preflight, after the secret was right. Default: `unknown`. */
+  readonly reach?: (addresses: readonly HostPort[]) => Promise<readonly Reach[]>;
+}
+
+/** Serves connections with ALPN `jumpgate-join`. */
+export class JoinServer implements AsyncDisposable {
+  readonly #options: JoinServerOptions;
+  readonly #lifetime: Lifetime;
+  readonly #cut = new Set<() => void>();
+  #attemptsLeft = ATTEMPTS_BURST;
+  #attemptAtMs: number;
+
+  constructor(options: JoinServerOptions) {
+    this.#options = options;
+    this.#attemptAtMs = options.clock.monotonic();
+    this.#lifetime = new Lifetime((task, error) => options.log.error('join task failed', { task, error }));
+  }
+
+  /** Takes a connection over. */
+  serve(connection: StrangerConnection): void {
+    if (this.#cut.size >= CONNECTIONS_MAX || this.#lifetime.signal.aborted) {
+      connection.socket.destroy();
+      return;
+    }
+    const served = serveHttp2(connection.socket, {
+      scheme: 'https',
+      remoteAddress: connection.remoteAddress,
+      limits: JOIN_LIMITS,
+      onCall: (call) => {
+        this.#lifetime.run('join', async () => {
+          if (await this.#answer(call, connection)) return;
+          served.destroy();
+        });
+      },
+    });
+    const destroy = (): void => served.destroy();
+    this.#cut.add(destroy);
+    const timer = this.#options.clock.after(CONNECTION_MS_MAX, destroy);
+    void served.closed.then(() => {
+      timer[Symbol.dispose]();
+      this.#cut.delete(destroy);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const cut of [...this.#cut]) cut();
+    await this.#lifetime[Symbol.asyncDispose]();
+  }
+
+  /** `false`: this was nobody with an invite, and gets nothing but a closed connection. */
+  async #answer(call: IncomingCall, connection: StrangerConnection): Promise<boolean> {
+    const known = call.path === '/preflight' || call.path === '/join';
+    if (!known || call.method !== 'POST' || call.authority !== JOIN_AUTHORITY || !this.#mayTry()) return false;
+    const presented = readPresented(
+      await readSmallBody(call.body, JOIN_BYTES_MAX, call.closed).catch(() => new Uint8Array()),
+    );
+    const invite = presented && (await this.#options.invites.present(presented.id, presented.secret));
+    if (presented === undefined || invite === undefined) return false;
+    respond(call, await this.#judge(call.path, { presented, invite, connection }));
+    return true;
+  }
+
+  async #judge(path: string, request: JoinRequest): Promise<JoinAnswer> {
+    const { log } = this.#options;
+    const { row } = request.invite;
+    try {
+      const message = readJoinMessage(request.presented);
+      const answer =
+        this.#refusal(message, request) ??
+        (path === '/join' ? await this.#join(message, request.invite) : await this.#preflight(message, row.peer));
+      log.info('invite presented', {
+        invite: row.id,
+        peer: row.peer,
+        path,
+        outcome: answer.kind === 'refused' ? answer.code : answer.kind,
+      });
+      return answer;
+    } catch (error) {
+      log.warn('invite presented with a request that failed', {
+        invite: row.id,
+        peer: row.peer,
+        error: messageOf(error),
+      });
+      if (error instanceof JumpgateError && error.source === 'peer') return refused('malformed', error.message);
+      return refused('internal', 'the inviting gateway could not finish: see its log, and try again');
+    }
+  }
+
+  /** What the invite, the clocks, the versions and the joiner's own certificate say. */
+  #refusal(message: JoinMessage, { invite, connection }: JoinRequest): JoinAnswer | undefined {
+    const nowMs = this.#options.clock.now();
+    const { row } = invite;
+    const { joiner } = message;
+    if (row.state !== 'open') return refused('invite-used', 'this invite was redeemed already: make another');
+    if (row.expiresAtMs <= nowMs) return refused('invite-expired', 'this invite has expired: make another');
+    if (joiner.trustDomain !== row.audience) {
+      return refused('audience', `this invite is for ${row.audience}, and was presented by ${joiner.trustDomain}`);
+    }
+    const version = commonVersion(JOIN_VERSIONS, message.versions);
+    if (version.kind === 'none') return refused('version', version.message);
+    const difference = Math.abs(message.nowMs - nowMs);
+    if (difference > CLOCK_DIFFERENCE_MS_MAX) {
+      return refused('clock', `the two clocks differ by ${Math.round(difference / 1000)} s: set them by NTP`);
+    }
+    const peer = peerChain(connection.socket);
+    const bundles = new Map([[joiner.trustDomain, joiner.bundle]]);
+    const verdict = peer.kind === 'chain' ? verifySvid({ chain: peer.chain, bundles, role: 'client', nowMs }) : peer;
+    if (verdict.kind === 'rejected') return refused('svid-untrusted', `the joiner's certificate: ${verdict.message}`);
+    if (verdict.id === joiner.gatewayId) return undefined;
+    return refused('svid-untrusted', `expected the certificate of ${joiner.gatewayId}, found ${verdict.id}`);
+  }
+
+  async #preflight(message: JoinMessage, peer: string): Promise<JoinAnswer> {
+    const { registration, clock, reach } = this.#options;
+    const refusal = await registration.check({ name: peer, identity: message.joiner, replace: false });
+    if (refusal !== undefined) return refusal;
+    const tried = await (reach ?? untried)(message.joiner.addresses);
+    return { kind: 'ready', versions: JOIN_VERSIONS, nowMs: clock.now(), reach: tried };
+  }
+
+  async #join(message: JoinMessage, invite: PresentedInvite): Promise<JoinAnswer> {
+    const { invites, registration } = this.#options;
+    const candidate = { name: invite.row.peer, identity: message.joiner, replace: false };
+    const refusal = await registration.check(candidate);
+    if (refusal !== undefined) return refusal;
+    const redeemed = await invites.redeem(invite, message.joiner);
+    if (redeemed === undefined) return refused('invite-used', 'this invite was redeemed by somebody else a moment ago');
+    if (invite.row.approve) return { kind: 'joined', awaitingApproval: true };
+    try {
+      const outcome = await registration.register(candidate);
+      if (outcome.kind === 'registered') return { kind: 'joined', awaitingApproval: false };
+      await invites.restore(redeemed);
+      return outcome;
+    } catch (error) {
+      await invites.restore(redeemed);
+      throw error;
+    }
+  }
+
+  #mayTry(): boolean {
+    const nowMs = this.#options.clock.monotonic();
+    const earned = Math.floor((nowMs - this.#attemptAtMs) / ATTEMPT_EVERY_MS);
+    this.#attemptAtMs += earned * ATTEMPT_EVERY_MS;
+    this.#attemptsLeft = Math.min(ATTEMPTS_BURST, this.#attemptsLeft + earned);
+    if (this.#attemptsLeft === 0) return false;
+    this.#attemptsLeft -= 1;
+    return true;
+  }
+}
+
+interface JoinRequest {
+  readonly presented: { readonly id: string; readonly secret: string; readonly rest: unknown };
+  readonly invite: PresentedInvite;
+  readonly connection: StrangerConnection;
+}
+
+/** Registers the mesh that redeemed a held invite. Throws `peer-unknown` when none waits under this name, and what registering refuses. */
+export async function approveJoin(
+  peer: string,
+  { invites, registration }: Pick<JoinServerOptions, 'invites' | 'registration'>,
+): Promise<void> {
+  const held = (await invites.held()).find(({ row }) => row.peer === peer);
+  const identity = held?.row.redeemedBy;
+  if (held === undefined || identity === undefined) {
+    throw new JumpgateError('peer-unknown', `no peer ${peer} waits for approval`, { source: 'caller' });
+  }
+  const outcome = await registration.register({ name: peer, identity, replace: false });
+  if (outcome.kind === 'refused') throw new JumpgateError(outcome.code, outcome.message, { source: 'caller' });
+  await invites.settle(held);
+}
+
+async function untried(addresses: readonly HostPort[]): Promise<readonly Reach[]> {
+  return addresses.map(({ host, port }) => ({
+    address: `${host}:${port}`,
+    reachable: 'unknown',
+    message: 'not tried',
+  }));
+}
+
+function refused(code: string, message: string): JoinAnswer {
+  return { kind: 'refused', code, message };
+}
+
+function respond(call: IncomingCall, answer: JoinAnswer): void {
+  if (call.closed.aborted) return;
+  const text = JSON.stringify(answer);
+  const sink = call.respond(answer.kind === 'refused' ? 403 : 200, [['content-type', 'application/json']]);
+  sink.body.on('error', () => undefined);
+  sink.body.end(text);
+}

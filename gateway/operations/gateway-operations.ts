@@ -1,0 +1,266 @@
+/** What the admin API can ask and tell a running gateway: each operation in a line or few, over the parts that do the work. */
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError } from '../../base/errors.ts';
+import { type LogRoot } from '../../base/log.ts';
+import { formatOrigin } from '../../base/origin.ts';
+import { type InviteBook } from '../../federation/peering/invites.ts';
+import { type MeshIdentity } from '../../federation/peering/invite.ts';
+import { type PeerBook } from '../../federation/peering/peer-book.ts';
+import { type Registration } from '../../federation/peering/registration.ts';
+import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
+import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import {
+  type Condition,
+  type GatewayOperations,
+  type GatewayStatus,
+  type InviteRequest,
+  type IssuedInvite,
+  type JoinRequest,
+  type JoinResult,
+  type LinkStatus,
+  type ListenerStatus,
+  type PeerRemoval,
+  type PeerStatus,
+} from '../admin/operations.ts';
+import { join } from '../link/join-client.ts';
+import { approveJoin } from '../link/join-server.ts';
+import { type Configuration } from '../process/configuration.ts';
+import { type Control } from '../process/control.ts';
+import { type Lifecycle } from '../process/lifecycle.ts';
+import { type Peering } from '../process/peering.ts';
+import { type Instance } from '../process/state.ts';
+import { type GatewaySample } from '../telemetry/sample.ts';
+import { bundleStatuses, earliestEndMs } from './bundles.ts';
+import { explainLive } from './explain.ts';
+import { exportStatus, formatHostPort, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
+import { peerSample } from './sample.ts';
+import { issueWorkloadSvid } from './workload-svid.ts';
+
+/** The parts of a running gateway. */
+export interface GatewayParts {
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly instance: Instance;
+  readonly ca: EmbeddedCa;
+  readonly bundles: BundleSet;
+  readonly peers: PeerBook;
+  readonly invites: InviteBook;
+  readonly registration: Registration;
+  readonly control: Control;
+  readonly configuration: Configuration;
+  readonly peering: Peering;
+  readonly lifecycle: Lifecycle;
+  readonly listeners: () => readonly ListenerStatus[];
+  readonly self: () => MeshIdentity;
+  /** Lines that the access log had to drop. */
+  readonly accessLogDropped: () => number;
+  readonly stopped: AbortSignal;
+  readonly clock: Clock;
+  readonly log: LogRoot;
+}
+
+/** The operations, and the sample that metrics show. */
+export function gatewayOperations(parts: GatewayParts): GatewayOperations & { readonly sample: () => GatewaySample } {
+  const { ca, configuration, control, log, peering } = parts;
+  const snapshot = (): ReturnType<typeof control.snapshots.current> => control.snapshots.current();
+  const bundleFacts = {
+    poll: peering.poll.state.bind(peering.poll),
+    get activeRoot(): string | undefined {
+      return ca.roots().find(({ phase }) => phase === 'active')?.fingerprint;
+    },
+  };
+  return {
+    version: () => ({ version: parts.version, node: process.version }),
+    status: async () => statusOf(parts),
+    peers: async () => peersOf(parts),
+    removePeer: (name) => removePeer(parts, name),
+    approvePeer: async (name) => {
+      await approveJoin(name, parts);
+      await parts.peers.refresh();
+      return findPeer(parts, name);
+    },
+    exports: async () => [...snapshot().exports.values()].map((item) => exportStatus(snapshot(), item, factsOf(parts))),
+    imports: async () => importStatuses(snapshot()),
+    bundles: async () => bundleStatuses(snapshot(), bundleFacts),
+    links: async () => linksOf(parts),
+    invite: (request) => invite(parts, request),
+    join: (request) => joinPeer(parts, request),
+    reload: () => configuration.reload(),
+    svid: async (request) => issueWorkloadSvid(ca, request),
+    rotate: ({ force }) => peering.rotation.rotate(force),
+    explain: async (request) => explainLive(snapshot(), request),
+    logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level;
+    },
+    sample: () => sampleOf(parts),
+  };
+}
+
+function statusOf(parts: GatewayParts): GatewayStatus {
+  const { configuration, control, instance, lifecycle } = parts;
+  const snapshot = control.snapshots.current();
+  const facts = factsOf(parts);
+  return {
+    mesh: snapshot.mesh,
+    trustDomain: snapshot.trustDomain,
+    gatewayId: snapshot.gatewayId,
+    instance: instance.id,
+    version: parts.version,
+    startedAt: new Date(parts.startedAtMs).toISOString(),
+    state: lifecycle.state,
+    pending: lifecycle.pending,
+    listeners: parts.listeners(),
+    peers: peersOf(parts),
+    exports: [...snapshot.exports.values()].map((item) => exportStatus(snapshot, item, facts)),
+    imports: importStatuses(snapshot),
+    conditions: conditionsOf(parts),
+    config: {
+      directory: configuration.directory,
+      digest: configuration.lastReload.digest,
+      lastReload: configuration.lastReload,
+    },
+  };
+}
+
+function conditionsOf({ control, peering }: GatewayParts): readonly Condition[] {
+  const resources = control.conditions.map(({ resource, type, message, origin }) => ({
+    type,
+    severity: 'warning' as const,
+    subject: resource,
+    message: origin === undefined ? message : `${message} (${formatOrigin(origin)})`,
+  }));
+  const dials = peering.dialer.failures().map(({ peer, address, code, message }) => ({
+    type: 'LinkFailing',
+    severity: 'warning' as const,
+    subject: `Peer/${peer}`,
+    message: `${address}: ${code}: ${message}`,
+  }));
+  return [...resources, ...dials];
+}
+
+function factsOf(parts: GatewayParts): PeerFacts {
+  return {
+    peering: (peer) => parts.peering.supervisor.status(peer),
+    links: linksOf(parts),
+    declared: new Set(parts.control.resources.peers.map(({ name }) => name)),
+    stored: new Set(parts.peers.all().map(({ name }) => name)),
+  };
+}
+
+function peersOf(parts: GatewayParts): readonly PeerStatus[] {
+  const snapshot = parts.control.snapshots.current();
+  const facts = factsOf(parts);
+  return [...snapshot.peers.values()].map((peer) => peerStatus(snapshot, peer, facts));
+}
+
+function findPeer(parts: GatewayParts, name: string): PeerStatus {
+  const found = peersOf(parts).find((peer) => peer.name === name);
+  if (found !== undefined) return found;
+  throw new JumpgateError('peer-unknown', `no peer ${name} is registered here`, { source: 'caller' });
+}
+
+function linksOf({ peering }: GatewayParts): readonly LinkStatus[] {
+  const toTime = (ms: number): string => new Date(ms).toISOString();
+  const dialled = peering.pool.all().map((link) => ({
+    peer: link.peer,
+    direction: 'outbound' as const,
+    instance: link.instance,
+    address: link.address,
+    state: link.usable ? 'up' : 'draining',
+    since: toTime(link.sinceMs),
+    expiresAt: toTime(link.term.endsAtMs),
+    calls: link.calls,
+  }));
+  const accepted = peering.listener.links().map((link) => ({
+    peer: link.peer.name,
+    direction: 'inbound' as const,
+    instance: link.instance,
+    address: link.remoteAddress,
+    state: 'up',
+    since: toTime(link.sinceMs),
+    expiresAt: toTime(link.term.endsAtMs),
+    calls: link.calls,
+  }));
+  return [...dialled, ...accepted];
+}
+
+/** The row and the bundle go; the snapshot that follows closes the links and tells the peer. */
+async function removePeer(parts: GatewayParts, name: string): Promise<PeerRemoval> {
+  const declared = parts.control.resources.peers.find((peer) => peer.name === name);
+  if (declared !== undefined) {
+    const message = `peer ${name} is declared at ${formatOrigin(declared.origin)}: remove the document instead`;
+    throw new JumpgateError('peer-declared', message, { source: 'caller' });
+  }
+  const stored = parts.control.storedPeer(name);
+  if (stored === undefined)
+    throw new JumpgateError('peer-unknown', `no peer ${name} is registered here`, { source: 'caller' });
+  const linksClosed = linksOf(parts).filter((link) => link.peer === name).length;
+  await parts.peers.remove(name);
+  await parts.bundles.remove(stored.trustDomain);
+  return { name, trustDomain: stored.trustDomain, linksClosed };
+}
+
+async function invite(parts: GatewayParts, request: InviteRequest): Promise<IssuedInvite> {
+  const audience = parseTrustDomain(request.trustDomain);
+  const snapshot = parts.control.snapshots.current();
+  if (audience === snapshot.trustDomain) {
+    throw new JumpgateError('own-trust-domain', `${audience} is the trust domain of this mesh`, { source: 'caller' });
+  }
+  const inviter = parts.self();
+  const { id, token, expiresAtMs } = await parts.invites.issue({
+    mesh: snapshot.mesh,
+    inviter,
+    peer: request.peer,
+    audience,
+    approve: request.approve ?? false,
+    ...(request.ttlSeconds === undefined ? {} : { ttlMs: request.ttlSeconds * 1000 }),
+  });
+  const active = parts.ca.roots().find(({ phase }) => phase === 'active');
+  return {
+    id,
+    token,
+    peer: request.peer,
+    trustDomain: audience,
+    fingerprint: active?.fingerprint ?? '',
+    addresses: inviter.addresses.map((address) => ({
+      address: formatHostPort(address),
+      reachable: 'unknown',
+      message: 'not tried from here',
+    })),
+    expiresAt: new Date(expiresAtMs).toISOString(),
+  };
+}
+
+async function joinPeer(parts: GatewayParts, request: JoinRequest): Promise<JoinResult> {
+  const { ca, clock, registration, stopped } = parts;
+  const outcome = await join({ ...request, self: parts.self(), svid: ca.svid, registration, clock, signal: stopped });
+  await parts.peers.refresh();
+  return outcome;
+}
+
+function sampleOf(parts: GatewayParts): GatewaySample {
+  const { clock, control, lifecycle, peering } = parts;
+  const snapshot = control.snapshots.current();
+  const own = snapshot.bundles.get(snapshot.trustDomain);
+  const nowMs = clock.now();
+  const endMs = own && earliestEndMs(own);
+  return {
+    peers: peersOf(parts).map((status) =>
+      peerSample({
+        snapshot,
+        status,
+        peering: peering.supervisor.status(status.name),
+        catalogue: control.catalogues.get(status.name),
+        nowMs,
+      }),
+    ),
+    bundleSequence: own?.sequence,
+    bundleNotAfterSeconds: endMs === undefined ? undefined : (endMs - nowMs) / 1000,
+    accessLogDropped: parts.accessLogDropped(),
+    reloads: parts.configuration.counts,
+    ready: lifecycle.state === 'ready',
+    storeAvailable: true,
+  };
+}

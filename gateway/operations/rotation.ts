@@ -1,0 +1,83 @@
+/** Rotation of the embedded root: a new root is published beside the old one, and signs once the peers hold it. */
+import { JumpgateError, messageOf } from '../../base/errors.ts';
+import { type Logger } from '../../base/log.ts';
+import { type PeeringStatus } from '../../federation/peering/status.ts';
+import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type RotationStatus } from '../admin/operations.ts';
+
+/** What a rotation asks of the gateway. */
+export interface RotationOptions {
+  readonly ca: EmbeddedCa;
+  readonly snapshots: SnapshotSource;
+  readonly peering: (peer: string) => PeeringStatus | undefined;
+  readonly log: Logger;
+}
+
+/** Begins, advances and shows rotations; one at a time. */
+export class Rotation {
+  readonly #options: RotationOptions;
+  #advancing = false;
+
+  constructor(options: RotationOptions) {
+    this.#options = options;
+  }
+
+  /** Publishes a new root, or takes the one that is published; activates it when every peer holds it, or by `force`. */
+  async rotate(force: boolean): Promise<RotationStatus> {
+    await this.#options.ca.prepareRoot();
+    return this.#advance(force);
+  }
+
+  /** A peer has told which of our bundles it holds: activates a root that was waiting for that. */
+  async peersChanged(): Promise<void> {
+    if (this.#advancing || this.#prepared() === undefined || this.#behind().length > 0) return;
+    this.#advancing = true;
+    try {
+      await this.#advance(false);
+    } catch (error) {
+      this.#options.log.error('the new root could not be activated', { error: messageOf(error) });
+    } finally {
+      this.#advancing = false;
+    }
+  }
+
+  async #advance(force: boolean): Promise<RotationStatus> {
+    const waitingFor = this.#behind();
+    const next = this.#prepared();
+    if (waitingFor.length > 0 && !force) {
+      const message = 'the new root is published and signs as soon as these peers hold it; --force activates it now';
+      return this.#status({ phase: 'published', nextFingerprint: next ?? null, waitingFor, message });
+    }
+    if (next !== undefined) {
+      await this.#options.ca.activateRoot();
+      this.#options.log.info('root activated', { fingerprint: next, forced: waitingFor.length > 0 });
+    }
+    const message = 'the new root signs; the old one stays published until nothing that it signed is valid';
+    return this.#status({ phase: 'activated', nextFingerprint: null, waitingFor, message });
+  }
+
+  #status(facts: Pick<RotationStatus, 'phase' | 'nextFingerprint' | 'waitingFor' | 'message'>): RotationStatus {
+    const active = this.#options.ca.roots().find(({ phase }) => phase === 'active');
+    if (active === undefined)
+      throw new JumpgateError('no-active-root', 'the embedded CA has no root that signs', { source: 'local' });
+    return {
+      ...facts,
+      activeFingerprint: active.fingerprint,
+      sequence: String(this.#options.ca.bundle().sequence ?? 0n),
+    };
+  }
+
+  #prepared(): string | undefined {
+    return this.#options.ca.roots().find(({ phase }) => phase === 'prepared')?.fingerprint;
+  }
+
+  /** Peers that have not said that they hold our newest bundle. */
+  #behind(): readonly string[] {
+    const newest = this.#options.ca.bundle().sequence ?? 0n;
+    return [...this.#options.snapshots.current().peers.keys()].filter((peer) => {
+      const held = this.#options.peering(peer)?.theyHoldOurBundleSequence;
+      return held === undefined || held < newest;
+    });
+  }
+}

@@ -1,0 +1,80 @@
+/** Fetches a peer's bundle in the way that its peer says: from its bundle endpoint, or over a link. */
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError } from '../../base/errors.ts';
+import { type PeerSpec } from '../../federation/resources/values.ts';
+import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { bundleEndpoint, type BundleEndpoint } from '../../trust-bundles/source/bundle-endpoint.ts';
+import { type FetchBundle } from '../../trust-bundles/source/bundle-poll.ts';
+import { type PeerLinks } from '../forward/to-peer.ts';
+import { BUNDLE_AUTHORITY } from '../link/hello.ts';
+import { readSmallBody } from '../link/small-body.ts';
+
+/** As for bundle endpoints (security.md §3). */
+const BUNDLE_BYTES_MAX = 1024 * 1024;
+const FETCH_MS_MAX = 10_000;
+
+/** What fetching needs. */
+export interface BundleFetchOptions {
+  readonly endpointOf: (trustDomain: TrustDomain) => PeerSpec['bundleEndpoint'];
+  readonly snapshots: SnapshotSource;
+  readonly links: PeerLinks;
+  readonly clock: Clock;
+}
+
+/** Makes the fetch function; it remembers what each endpoint said last, to ask conditionally. */
+export function bundleFetch(options: BundleFetchOptions): FetchBundle {
+  const endpoints = new Map<TrustDomain, { readonly key: string; readonly endpoint: BundleEndpoint }>();
+  return async (trustDomain, signal) => {
+    const from = options.endpointOf(trustDomain);
+    if (from.kind === 'link') return fetchOverLink(options, trustDomain, signal);
+    const key = `${from.url} ${from.spiffeId}`;
+    let known = endpoints.get(trustDomain);
+    if (known?.key !== key) {
+      const { clock, snapshots } = options;
+      const bundles = (): ReadonlyMap<TrustDomain, Bundle> => snapshots.current().bundles;
+      known = {
+        key,
+        endpoint: bundleEndpoint({ url: from.url, spiffeId: from.spiffeId, trustDomain, bundles, clock }),
+      };
+      endpoints.set(trustDomain, known);
+    }
+    return (await known.endpoint.fetch(signal)).bundle;
+  };
+}
+
+/** The link proves the peer's gateway ID, which is the endpoint's identity under the https_spiffe rules (wire.md). */
+async function fetchOverLink(
+  options: BundleFetchOptions,
+  trustDomain: TrustDomain,
+  signal: AbortSignal,
+): Promise<Bundle> {
+  const peer = [...options.snapshots.current().peers.values()].find((each) => each.trustDomain === trustDomain);
+  const link = peer && options.links.pick(peer.name);
+  if (link === undefined)
+    throw new JumpgateError('peer-unavailable', 'no link to the peer is up', { source: 'peer', retry: 'later' });
+  const deadline = new AbortController();
+  using _timer = options.clock.after(FETCH_MS_MAX, () => deadline.abort());
+  const either = AbortSignal.any([signal, deadline.signal]);
+  const head = {
+    method: 'GET',
+    path: '/',
+    authority: BUNDLE_AUTHORITY,
+    scheme: 'https',
+    headers: [],
+    neverIndexed: [],
+    hasBody: false,
+  } as const;
+  const response = await link.request(head, either).response;
+  const body = await readSmallBody(response.body, BUNDLE_BYTES_MAX, either);
+  if (response.status !== 200) {
+    throw new JumpgateError(
+      'bundle-unavailable',
+      `expected status 200 of the peer's bundle, found ${response.status}`,
+      { source: 'peer', retry: 'later' },
+    );
+  }
+  return readBundleDocument(body, trustDomain).bundle;
+}

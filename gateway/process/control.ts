@@ -1,0 +1,155 @@
+/** The control side of a gateway: documents, stored peers, bundles and catalogues come in, snapshots go out. */
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError, messageOf } from '../../base/errors.ts';
+import { type Logger } from '../../base/log.ts';
+import { catalogueConfirmed, type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
+import { type PeerBook } from '../../federation/peering/peer-book.ts';
+import { type StoredPeer } from '../../federation/resources/stored-peer.ts';
+import { type PeerSpec, type ResourceSet } from '../../federation/resources/values.ts';
+import { buildSnapshot, type BuiltSnapshot } from '../../federation/snapshot/build.ts';
+import { type Condition } from '../../federation/snapshot/condition.ts';
+import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
+import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
+import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { readBundleFile } from '../../trust-bundles/source/bundle-file.ts';
+
+/** What control is made of. */
+export interface ControlOptions {
+  readonly set: ResourceSet;
+  readonly ca: EmbeddedCa;
+  readonly bundles: BundleSet;
+  readonly peers: PeerBook;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Owns what snapshots are built from, and builds one after every change. */
+export class Control implements Disposable {
+  readonly #options: ControlOptions;
+  readonly #catalogues = new Map<string, ImportedCatalogue>();
+  readonly #snapshots: ReplaceableSnapshot;
+  readonly #watches: readonly Disposable[];
+  #set: ResourceSet;
+  #conditions: readonly Condition[];
+  #revisit: Disposable | undefined;
+
+  constructor(options: ControlOptions) {
+    this.#options = options;
+    this.#set = options.set;
+    const first = this.#build();
+    this.#snapshots = new ReplaceableSnapshot(first.snapshot);
+    this.#conditions = first.conditions;
+    const rebuild = (): void => this.#rebuild();
+    this.#watches = [options.ca.watch(rebuild), options.bundles.watch(rebuild), options.peers.watch(rebuild)];
+    this.#scheduleRevisit(first.revisitAtMs);
+  }
+
+  /** The snapshot in use. */
+  get snapshots(): SnapshotSource {
+    return this.#snapshots;
+  }
+
+  /** The documents in force. */
+  get resources(): ResourceSet {
+    return this.#set;
+  }
+
+  /** What stands in the way of resources. */
+  get conditions(): readonly Condition[] {
+    return this.#conditions;
+  }
+
+  /** What each peer has announced, by name. */
+  get catalogues(): ReadonlyMap<string, ImportedCatalogue> {
+    return this.#catalogues;
+  }
+
+  /** Takes documents into force, whole: adopts stored peers, and takes over the bootstrap bundles that bring something new. */
+  async apply(set: ResourceSet): Promise<void> {
+    await this.#options.peers.adopt(set.peers);
+    for (const { name, spec } of set.peers) {
+      if (spec.bundleFile === undefined) continue;
+      const offer = await this.#options.bundles.offer(await readBundleFile(spec.bundleFile, spec.trustDomain));
+      // An older file is no fault: the endpoint has told of newer keys since it was written (SPIFFE Federation §5.2.2.4).
+      if (offer.kind === 'refused' && offer.code !== 'bundle-rollback') {
+        this.#options.log.warn('the bootstrap bundle of a peer is not used', { peer: name, reason: offer.message });
+      }
+    }
+    this.#set = set;
+    this.#rebuild();
+  }
+
+  /** A peer has announced its exports. */
+  announce(peer: string, catalogue: ImportedCatalogue): void {
+    this.#catalogues.set(peer, catalogue);
+    this.#rebuild();
+  }
+
+  /** A peer has confirmed that what it announced still holds. */
+  confirm(peer: string): void {
+    const catalogue = this.#catalogues.get(peer);
+    if (catalogue === undefined) return;
+    this.#catalogues.set(peer, catalogueConfirmed(catalogue, this.#options.clock.now()));
+    this.#rebuild();
+  }
+
+  /** A peer is gone: what it announced is forgotten. */
+  forget(peer: string): void {
+    if (this.#catalogues.delete(peer)) this.#rebuild();
+  }
+
+  /** Where the bundle of a domain is fetched from; throws `peer-unknown` when no peer has that domain. */
+  bundleEndpointOf(trustDomain: TrustDomain): PeerSpec['bundleEndpoint'] {
+    const declared = this.#set.peers.find(({ spec }) => spec.trustDomain === trustDomain)?.spec;
+    const found = declared ?? this.#options.peers.all().find((peer) => peer.trustDomain === trustDomain);
+    if (found !== undefined) return found.bundleEndpoint;
+    throw new JumpgateError('peer-unknown', `no peer has trust domain ${trustDomain}`, { source: 'local' });
+  }
+
+  /** The stored row of a peer. */
+  storedPeer(name: string): StoredPeer | undefined {
+    return this.#options.peers.all().find((peer) => peer.name === name);
+  }
+
+  [Symbol.dispose](): void {
+    this.#revisit?.[Symbol.dispose]();
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+  }
+
+  #rebuild(): void {
+    const built = this.#build(this.#snapshots.current());
+    this.#conditions = built.conditions;
+    this.#scheduleRevisit(built.revisitAtMs);
+    this.#snapshots.replace(built.snapshot);
+  }
+
+  #build(previous?: ReturnType<SnapshotSource['current']>): BuiltSnapshot {
+    const { bundles, ca, clock, peers } = this.#options;
+    const own = ca.bundle();
+    return buildSnapshot({
+      set: this.#set,
+      storedPeers: peers.all(),
+      bundles: new Map<TrustDomain, Bundle>([...bundles.all(), [own.trustDomain, own]]),
+      catalogues: this.#catalogues,
+      nowMs: clock.now(),
+      ...(previous === undefined ? {} : { previous }),
+    });
+  }
+
+  #scheduleRevisit(atMs: number | undefined): void {
+    this.#revisit?.[Symbol.dispose]();
+    this.#revisit = undefined;
+    if (atMs === undefined) return;
+    const { clock, log } = this.#options;
+    this.#revisit = clock.after(Math.max(0, atMs - clock.now()), () => {
+      try {
+        this.#rebuild();
+      } catch (error) {
+        log.error('the snapshot could not be rebuilt', { error: messageOf(error) });
+      }
+    });
+  }
+}

@@ -1,0 +1,31 @@
+/** How this mesh describes itself to another: what stands in its invites, and in its requests to join. */
+import { hostname } from 'node:os';
+
+import { type MeshIdentity } from '../../federation/peering/invite.ts';
+import { type BindAddress, type HostPort, type MeshSpec } from '../../federation/resources/values.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { formatHostPort } from '../operations/peers.ts';
+
+/** Where the listeners are bound. */
+export interface BoundListeners {
+  readonly jump: BindAddress;
+  readonly bundle: BindAddress;
+}
+
+/** The description, with the addresses that the Mesh document advertises, else those that are bound. */
+export function meshIdentity(spec: MeshSpec, bound: BoundListeners, bundle: Bundle): MeshIdentity {
+  const { trustDomain, gatewayId, listeners } = spec;
+  const addresses = listeners.jump.advertise.length > 0 ? listeners.jump.advertise : reachable(bound.jump);
+  const [endpoint] = reachable(bound.bundle);
+  const url = listeners.bundle.advertise ?? (endpoint && `https://${formatHostPort(endpoint)}/`);
+  const bundleEndpoint =
+    url === undefined ? ({ kind: 'link' } as const) : ({ kind: 'https_spiffe', url, spiffeId: gatewayId } as const);
+  return { trustDomain, gatewayId, addresses, bundleEndpoint, bundle };
+}
+
+/** A wildcard address says nothing to others; this machine's name is the best guess where nothing is advertised. */
+function reachable(address: BindAddress): readonly HostPort[] {
+  if (address.kind === 'unix') return [];
+  const wildcard = address.host === '0.0.0.0' || address.host === '::';
+  return [{ host: wildcard ? hostname() : address.host, port: address.port }];
+}

@@ -1,0 +1,53 @@
+/** What the metrics show besides calls: a plain picture of the gateway, taken at each scrape. */
+
+/** One peer. Times in seconds, counters since the start; `undefined` is "not known (yet)" and shows no line. */
+export interface PeerSample {
+  readonly peer: string;
+  /** One of {@link PEER_STATES}. */
+  readonly state: string;
+  readonly heartbeatAgeSeconds: number | undefined;
+  readonly linksOutbound: number;
+  readonly linksInbound: number;
+  readonly bundleSequence: bigint | undefined;
+  /** Until the earliest end of one of its authorities. */
+  readonly bundleNotAfterSeconds: number | undefined;
+  /** Whether it has yet to take our newest bundle. */
+  readonly bundleBehind: boolean;
+  /** Version of our catalogue that it has applied, and of its catalogue that we have. */
+  readonly catalogVersionOurs: number | undefined;
+  readonly catalogVersionTheirs: number | undefined;
+  /** How long our newest catalogue has been waiting for its acknowledgement. */
+  readonly catalogLagSeconds: number | undefined;
+  readonly exportsOffered: number;
+  readonly importsReceived: number;
+  /** Active imports over all imports of this peer; `undefined` without any. */
+  readonly importReadyRatio: number | undefined;
+  readonly queueDepth: number;
+  readonly acks: number;
+  /** By code and by reason or kind: closed sets of ours. */
+  readonly nacks: ReadonlyMap<string, number>;
+  readonly reconnects: ReadonlyMap<string, number>;
+  readonly resyncs: ReadonlyMap<string, number>;
+}
+
+/** The gateway. */
+export interface GatewaySample {
+  readonly peers: readonly PeerSample[];
+  /** Of our own bundle. */
+  readonly bundleSequence: bigint | undefined;
+  readonly bundleNotAfterSeconds: number | undefined;
+  readonly accessLogDropped: number;
+  readonly reloads: { readonly applied: number; readonly refused: number };
+  readonly ready: boolean;
+  readonly storeAvailable: boolean;
+}
+
+/** States of `jumpgate_peer_state`: one line each, of which one is 1. */
+export const PEER_STATES = [
+  'active',
+  'degraded',
+  'connecting',
+  'awaiting-bundle',
+  'awaiting-approval',
+  'terminated',
+] as const;

@@ -1,0 +1,148 @@
+/** Links and control streams between two gateways, over real TLS. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { startGateway, until, type TestGateway } from '../support/gateways.ts';
+import { testDomain } from '../support/trust.ts';
+
+async function twoPeers(): Promise<AsyncDisposable & { us: TestGateway; eu: TestGateway }> {
+  const us = await startGateway('us.example');
+  const eu = await startGateway('eu.example');
+  us.peerWith(eu, 'eu');
+  eu.peerWith(us, 'us');
+  const end = async (): Promise<void> => {
+    await us[Symbol.asyncDispose]();
+    await eu[Symbol.asyncDispose]();
+  };
+  return { us, eu, [Symbol.asyncDispose]: end };
+}
+
+const linksUp = async (us: TestGateway, eu: TestGateway): Promise<void> => {
+  await until('two links each way', () => us.pool.all().length === 2 && eu.pool.all().length === 2);
+};
+
+test('two registered gateways hold linksPerPeer links each way, and each knows the other by its hello', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  assert.deepEqual(us.pool.instancesOf('eu'), ['eu-1']);
+  assert.deepEqual(
+    us.listener.links().map((link) => [link.peer.name, link.instance]),
+    [
+      ['eu', 'eu-1'],
+      ['eu', 'eu-1'],
+    ],
+  );
+});
+
+test('a call crosses a link to the other gateway, named after the link it came over', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  const head = { method: 'GET', path: '/x', scheme: 'https', headers: [], neverIndexed: [], hasBody: false } as const;
+  const outgoing = us.pool
+    .pick('eu')
+    ?.request({ ...head, authority: 'payments.eu.example' }, new AbortController().signal);
+  await until('the call to arrive', () => eu.calls.length === 1);
+  const arrived = eu.calls[0];
+  assert.equal(arrived?.link.peer.name, 'us');
+  assert.equal(arrived.call.authority, 'payments.eu.example');
+  arrived.call.respond(204, [], true);
+  assert.equal((await outgoing?.response)?.status, 204);
+  const reserved = us.pool.pick('eu')?.request({ ...head, authority: 'other.jumpgate' }, new AbortController().signal);
+  assert.equal((await reserved?.response)?.status, 404);
+  assert.equal(eu.calls.length, 1);
+});
+
+test('exports reach the peer over the control stream, and so do changes and withdrawals', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  eu.exports = [{ name: 'payments', protocol: 'grpc' }];
+  us.peerWith(eu, 'eu');
+  eu.peerWith(us, 'us');
+  const names = (): string[] => [...(us.catalogues.get('eu')?.entries.keys() ?? [])];
+  await until('payments at us', () => names().join() === 'payments');
+  await until(
+    'active both ways',
+    () => us.supervisor.status('eu')?.state === 'active' && eu.supervisor.status('us')?.state === 'active',
+  );
+  eu.exports = [
+    { name: 'payments', protocol: 'http2' },
+    { name: 'orders', protocol: 'http1' },
+  ];
+  await until(
+    'both at us',
+    () => names().length === 2 && us.catalogues.get('eu')?.entries.get('payments')?.protocol === 'http2',
+  );
+  eu.exports = [];
+  await until('none at us', () => us.catalogues.get('eu')?.complete === true && names().length === 0);
+  assert.deepEqual([...(eu.catalogues.get('us')?.entries.keys() ?? [])], []);
+});
+
+test('a peer that is removed loses its links and its control stream at once, on both sides', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  await until('active', () => us.supervisor.status('eu')?.state === 'active');
+  us.unpeer('eu');
+  await until(
+    'no link',
+    () => us.pool.all().length === 0 && us.listener.links().length === 0 && eu.pool.all().length === 0,
+  );
+  assert.equal(us.supervisor.status('eu'), undefined);
+  await until('refused at the other side', () => eu.dialer.failures().length > 0);
+});
+
+test('a new SVID replaces links without a moment in which there is none', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  const before = new Set(us.pool.all());
+  us.svid.rotate(us.domain.svid('/jumpgate'));
+  await until('new links', () => {
+    assert.notEqual(us.pool.pick('eu'), undefined);
+    return us.pool.all().length === 2 && us.pool.all().every((link) => !before.has(link));
+  });
+});
+
+test('links whose chain is no longer vouched for are closed at once', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  const { bundles } = us.snapshots.current();
+  us.snapshots.set({ bundles: new Map([...bundles].filter(([domain]) => domain !== eu.domain.trustDomain)) });
+  assert.equal(us.listener.links().length, 0);
+  await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
+});
+
+test('another SVID of the peer, our own gateway ID and the ID of the peer from a foreign root get no link', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  for (const svid of [
+    eu.domain.svid('/ns/shop/sa/web'),
+    us.domain.svid('/jumpgate'),
+    testDomain('eu.example').svid('/jumpgate'),
+  ]) {
+    for (const link of eu.pool.all()) link.destroy();
+    eu.svid.rotate(svid);
+    await until(
+      'a refused dial',
+      () => eu.pool.all().length === 0 && eu.dialer.failures().some((failure) => failure.code === 'hello'),
+    );
+    assert.deepEqual(us.listener.links(), []);
+    eu.svid.rotate(eu.domain.svid('/jumpgate'));
+    await until('links again', () => eu.pool.all().length === 2 && eu.dialer.failures().length === 0);
+  }
+});
+
+test('gateways without a common version close the link, and the dialler says so', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example', { versions: { min: 2, max: 3 } });
+  us.peerWith(eu, 'eu');
+  eu.peerWith(us, 'us');
+  await until('failures', () => us.dialer.failures().length > 0 && eu.dialer.failures().length > 0);
+  assert.equal(us.dialer.failures()[0]?.code, 'version');
+  assert.match(us.dialer.failures()[0]?.message ?? '', /expected a link version of 1 to 1, found 2 to 3/);
+  assert.deepEqual(us.pool.all(), []);
+});

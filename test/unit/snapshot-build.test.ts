@@ -1,0 +1,334 @@
+/** Snapshots: what they are made of, what stands in the way, and what counts as a change. */
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+
+import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
+import { buildSnapshot, type BuiltSnapshot, type SnapshotInput } from '../../federation/snapshot/build.ts';
+import { CATALOGUE_STALE_AFTER_MS } from '../../federation/snapshot/import-state.ts';
+import { type Generations, type Snapshot } from '../../federation/snapshot/snapshot.ts';
+import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
+import { type ResourceSet, type Route } from '../../federation/resources/values.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import {
+  AP,
+  at,
+  bundleOf,
+  catalogueOf,
+  EU,
+  exportOf,
+  importOf,
+  peerOf,
+  resourceSet,
+  rule,
+  storedPeer,
+  US,
+} from '../support/federation-values.ts';
+
+const NOW = 100_000;
+
+function bundles(...domains: TrustDomain[]): ReadonlyMap<TrustDomain, Bundle> {
+  return new Map(domains.map((domain) => [domain, bundleOf(domain)]));
+}
+
+function catalogues(services: Readonly<Record<string, string>>): ReadonlyMap<string, ImportedCatalogue> {
+  return new Map([['eu-west', catalogueOf(services, NOW)]]);
+}
+
+function build(parts: Partial<ResourceSet> = {}, input: Partial<SnapshotInput> = {}): BuiltSnapshot {
+  const set = resourceSet(parts);
+  const base = { storedPeers: [], bundles: bundles(US, EU), catalogues: catalogues({ orders: 'http1' }), nowMs: NOW };
+  return buildSnapshot({ set, ...base, ...input });
+}
+
+function typesOf(built: BuiltSnapshot): readonly string[] {
+  return built.conditions.map((condition) => `${condition.resource} ${condition.type}`);
+}
+
+const EU_PEER = { peers: [peerOf('eu-west', EU)] };
+const WHOLE = {
+  ...EU_PEER,
+  exports: [exportOf('payments', [rule({ peers: ['eu-west', 'self'], who: ['spiffe://eu-west.example.org/**'] })])],
+  imports: [importOf('eu-orders', { alias: 'orders.shop.internal' })],
+};
+
+suite('a snapshot', () => {
+  test('holds everything that a call needs and has no conditions when nothing is in the way', () => {
+    const { snapshot, conditions } = build(WHOLE);
+    assert.deepEqual(conditions, []);
+    assert.equal(snapshot.mesh, 'us-east');
+    assert.equal(snapshot.trustDomain, US);
+    assert.deepEqual([...snapshot.bundles.keys()], [US, EU]);
+    assert.deepEqual([...snapshot.exports.keys()], ['payments']);
+    assert.deepEqual(snapshot.imports.get('eu-orders'), {
+      name: 'eu-orders',
+      peer: 'eu-west',
+      peerTrustDomain: EU,
+      export: 'orders',
+      hosts: ['orders.eu-west.mesh.internal', 'orders.shop.internal'],
+      protocol: 'http1',
+      who: ['spiffe://us-east.example.org/**'],
+      state: 'active',
+      origin: at(20),
+    });
+  });
+
+  test('survives structuredClone', () => {
+    const { snapshot } = build(WHOLE);
+    assert.deepEqual(structuredClone(snapshot), snapshot);
+  });
+
+  test('leaves out bundles of strangers and bundles under a wrong name', () => {
+    const stored = new Map([...bundles(US, AP), [EU, bundleOf(AP)] as const]);
+    const built = build(EU_PEER, { bundles: stored });
+    assert.deepEqual([...built.snapshot.bundles.keys()], [US]);
+    assert.deepEqual(typesOf(built), ['Peer/eu-west AwaitingBundle']);
+  });
+});
+
+suite('an import', () => {
+  const one = { ...EU_PEER, imports: [importOf('eu-orders')] };
+  const stateOf = (built: BuiltSnapshot): string | undefined => built.snapshot.imports.get('eu-orders')?.state;
+
+  test('awaits the bundle of its peer, whatever the peer announces', () => {
+    const built = build(one, { bundles: bundles(US) });
+    assert.equal(stateOf(built), 'awaiting');
+    assert.equal(built.snapshot.imports.get('eu-orders')?.protocol, undefined);
+    assert.deepEqual(typesOf(built), ['Peer/eu-west AwaitingBundle', 'Import/eu-orders AwaitingBundle']);
+  });
+
+  test('of a peer that is not registered is a condition', () => {
+    const built = build({ imports: one.imports });
+    assert.equal(stateOf(built), 'awaiting');
+    assert.deepEqual(typesOf(built), ['Import/eu-orders UnknownPeer']);
+  });
+
+  test('awaits the first catalogue', () => {
+    const built = build(one, { catalogues: new Map() });
+    assert.equal(stateOf(built), 'awaiting');
+    assert.deepEqual(typesOf(built), ['Import/eu-orders AwaitingCatalogue']);
+  });
+
+  test('is withdrawn when the peer does not export it, or with a protocol unknown here', () => {
+    const gone = build(one, { catalogues: catalogues({ other: 'http1' }) });
+    assert.equal(stateOf(gone), 'withdrawn');
+    assert.deepEqual(typesOf(gone), ['Import/eu-orders NotExported']);
+    const tcp = build(one, { catalogues: catalogues({ orders: 'tcp' }) });
+    assert.equal(stateOf(tcp), 'withdrawn');
+    assert.match(tcp.conditions[0]?.message ?? '', /it has "tcp"/);
+  });
+
+  test('turns stale at the time that the build foretells', () => {
+    const fresh = build(one);
+    assert.equal(fresh.revisitAtMs, NOW + CATALOGUE_STALE_AFTER_MS);
+    assert.equal(stateOf(build(one, { nowMs: NOW + CATALOGUE_STALE_AFTER_MS - 1 })), 'active');
+    const stale = build(one, { nowMs: NOW + CATALOGUE_STALE_AFTER_MS });
+    assert.equal(stateOf(stale), 'stale');
+    assert.deepEqual(typesOf(stale), ['Import/eu-orders CatalogueStale']);
+    assert.equal(stale.revisitAtMs, undefined);
+  });
+});
+
+suite('host names', () => {
+  const hostsOf = (built: BuiltSnapshot, name: string): readonly string[] | undefined =>
+    built.snapshot.imports.get(name)?.hosts;
+
+  test('that two imports claim reach neither', () => {
+    const built = build({
+      ...EU_PEER,
+      imports: [importOf('a', { alias: 'same.internal' }), importOf('b', { export: 'other', alias: 'same.internal' })],
+    });
+    assert.deepEqual(hostsOf(built, 'a'), ['orders.eu-west.mesh.internal']);
+    assert.deepEqual(hostsOf(built, 'b'), ['other.eu-west.mesh.internal']);
+    assert.deepEqual(typesOf(built).slice(0, 2), ['Import/a HostClash', 'Import/b HostClash']);
+    const twice = build({ ...EU_PEER, imports: [importOf('a'), importOf('b')] });
+    assert.deepEqual([hostsOf(twice, 'a'), hostsOf(twice, 'b')], [[], []]);
+  });
+
+  test('under a peer name are not taken over by an alias', () => {
+    const thief = importOf('thief', { export: 'other', alias: 'orders.eu-west.mesh.internal' });
+    const built = build({ ...EU_PEER, imports: [thief, importOf('owner')] });
+    assert.deepEqual(hostsOf(built, 'owner'), ['orders.eu-west.mesh.internal']);
+    assert.deepEqual(hostsOf(built, 'thief'), ['other.eu-west.mesh.internal']);
+    assert.equal(typesOf(built)[0], 'Import/thief HostClash');
+  });
+
+  test('of gateways, of this machine, addresses and wildcards are refused as aliases', () => {
+    const bad = [
+      'peering.jumpgate',
+      'localhost',
+      'a.localhost',
+      '10.0.0.1',
+      '::1',
+      '*.shop',
+      'UP.shop',
+      'a..b',
+      '1.2',
+      'x'.repeat(64),
+    ];
+    for (const alias of bad) {
+      const built = build({ ...EU_PEER, imports: [importOf('eu-orders', { alias })] });
+      assert.deepEqual(hostsOf(built, 'eu-orders'), ['orders.eu-west.mesh.internal'], alias);
+      assert.deepEqual(typesOf(built), ['Import/eu-orders HostRefused'], alias);
+    }
+  });
+});
+
+suite('peers', () => {
+  test('come from documents and from the store, and a document adopts the row of its name and domain', () => {
+    const stored = [storedPeer('eu-west', EU), storedPeer('ap-south', AP)];
+    const { snapshot, conditions } = build(EU_PEER, { storedPeers: stored, bundles: bundles(US, EU, AP) });
+    assert.deepEqual(conditions, []);
+    assert.equal(snapshot.peers.get('eu-west')?.gateways[0]?.host, 'gw.eu-west.example.org');
+    assert.equal(snapshot.peers.get('ap-south')?.gateways[0]?.host, 'joined.ap-south.example.org');
+  });
+
+  test('of a document with another trust domain than the row are refused, and the row stays', () => {
+    const built = build(EU_PEER, { storedPeers: [storedPeer('eu-west', AP)], bundles: bundles(US, EU, AP) });
+    assert.equal(built.snapshot.peers.get('eu-west')?.trustDomain, AP);
+    assert.deepEqual(typesOf(built), ['Peer/eu-west PeerRefused']);
+    assert.match(
+      built.conditions[0]?.message ?? '',
+      /mesh.yaml:30:1 is not used: eu-west is registered with trust domain ap-south/,
+    );
+    assert.ok(!built.snapshot.bundles.has(EU));
+  });
+
+  test('may not share a trust domain, be of our own, or be called self', () => {
+    const twin = build({ peers: [peerOf('eu-west', EU), peerOf('eu-twin', EU)] });
+    assert.deepEqual([...twin.snapshot.peers.keys()], ['eu-west']);
+    assert.deepEqual(typesOf(twin), ['Peer/eu-twin PeerRefused']);
+    assert.deepEqual(typesOf(build({ peers: [peerOf('us-copy', US)] })), ['Peer/us-copy PeerRefused']);
+    assert.deepEqual(typesOf(build({ peers: [peerOf('self', EU)] })), ['Peer/self PeerRefused']);
+    assert.deepEqual(typesOf(build({}, { storedPeers: [storedPeer('self', EU)] })), ['Peer/self PeerRefused']);
+  });
+
+  test('that a document had adopted are no peers once the document is gone', () => {
+    const { snapshot } = build({}, { storedPeers: [storedPeer('eu-west', EU, { source: 'yaml' })] });
+    assert.equal(snapshot.peers.size, 0);
+    assert.ok(!snapshot.bundles.has(EU));
+  });
+
+  test('that announce what cannot be used have a condition with the first reason', () => {
+    const problem = { entry: 'db', code: 'protocol-unknown', message: 'expected http1' } as const;
+    const catalogue = { ...catalogueOf({ orders: 'http1' }, NOW), problems: [problem] };
+    const built = build(EU_PEER, { catalogues: new Map([['eu-west', catalogue]]) });
+    assert.deepEqual(typesOf(built), ['Peer/eu-west EntryRefused']);
+  });
+});
+
+test('references of exports and routes to what is not there are conditions with their place', () => {
+  const to = { kind: 'import', name: 'nothing' } as const;
+  const spec = { edge: 'public', hosts: ['shop.example'], path: '/**', to };
+  const route: Route = { kind: 'Route', name: 'shop', origin: at(40), spec };
+  const allow = [rule({ peers: ['mars'], who: ['spiffe://ap-south.example.org/**'], origin: at(6) })];
+  const built = build({ exports: [exportOf('payments', allow)], routes: [route] });
+  assert.deepEqual(
+    built.conditions.map((condition) => [condition.resource, condition.type, condition.origin?.line]),
+    [
+      ['Export/payments', 'UnknownPeer', 6],
+      ['Export/payments', 'UnknownTrustDomain', 6],
+      ['Route/shop', 'UnknownTarget', 40],
+      ['Route/shop', 'UnknownTarget', 40],
+    ],
+  );
+});
+
+suite('generations', () => {
+  const first = build(WHOLE).snapshot;
+  const step = (
+    parts: Partial<ResourceSet>,
+    input: Partial<SnapshotInput> = {},
+    previous: Snapshot = first,
+  ): Snapshot => build(parts, { previous, ...input }).snapshot;
+  const changed = (next: Snapshot): readonly string[] => {
+    const [was, is]: Generations[] = [first.generations, next.generations];
+    assert.ok(was !== undefined && is !== undefined);
+    const imports = was.imports.get('eu-west') === is.imports.get('eu-west') ? [] : ['imports'];
+    return [...(was.trust === is.trust ? [] : ['trust']), ...(was.policy === is.policy ? [] : ['policy']), ...imports];
+  };
+
+  test('stay, and the snapshot is the very same, when nothing changed', () => {
+    assert.equal(step(structuredClone(WHOLE)), first);
+  });
+
+  test('go up for the part that changed alone', () => {
+    const bundlesNow = new Map([...bundles(US), [EU, bundleOf(EU, 2n)] as const]);
+    assert.deepEqual(changed(step(WHOLE, { bundles: bundlesNow })), ['trust']);
+    assert.deepEqual(changed(step({ ...WHOLE, exports: [] })), ['policy']);
+    assert.deepEqual(changed(step(WHOLE, { catalogues: catalogues({}) })), ['imports']);
+    assert.deepEqual(changed(step(WHOLE, { catalogues: catalogues({ orders: 'grpc' }) })), ['imports']);
+    const moved = { ...WHOLE, peers: [peerOf('eu-west', EU, { gateways: [] })] };
+    assert.deepEqual(changed(step(moved)), ['imports']);
+    const closed = { ...WHOLE, imports: [importOf('eu-orders', { alias: 'orders.shop.internal', who: [] })] };
+    assert.deepEqual(changed(step(closed)), ['policy', 'imports']);
+  });
+
+  test('of one peer do not move with what another announces', () => {
+    const two = {
+      ...WHOLE,
+      peers: [...WHOLE.peers, peerOf('ap-south', AP)],
+      imports: [...WHOLE.imports, importOf('ap', { peer: 'ap-south' })],
+    };
+    const input = { bundles: bundles(US, EU, AP) };
+    const before = build(two, input).snapshot;
+    const now = new Map([
+      ...catalogues({ orders: 'http1' }),
+      ['ap-south', catalogueOf({ orders: 'http1' }, NOW)] as const,
+    ]);
+    const next = build(two, { ...input, catalogues: now, previous: before }).snapshot;
+    assert.equal(next.generations.imports.get('eu-west'), before.generations.imports.get('eu-west'));
+    assert.notEqual(next.generations.imports.get('ap-south'), before.generations.imports.get('ap-south'));
+    assert.equal(next.generations.policy, before.generations.policy);
+    assert.equal(next.generations.trust, before.generations.trust);
+  });
+
+  test('are never given twice, also when a peer goes and comes back', () => {
+    const busy = step(WHOLE, { catalogues: catalogues({}) });
+    const away = step({}, { catalogues: new Map() }, busy);
+    const back = step(WHOLE, {}, away);
+    const number = (snapshot: Snapshot): number => snapshot.generations.imports.get('eu-west') ?? 0;
+    assert.equal(number(away), 0);
+    assert.ok(number(back) > number(busy));
+  });
+});
+
+suite('the source of snapshots', () => {
+  const one = build(WHOLE).snapshot;
+  const two = build({}).snapshot;
+  const three = build(EU_PEER).snapshot;
+
+  test('tells of each change until its watch ends, and of the same value not at all', () => {
+    const source = new ReplaceableSnapshot(one);
+    const seen: Snapshot[] = [];
+    const watch = source.watch((snapshot) => seen.push(snapshot));
+    source.replace(one);
+    source.replace(two);
+    assert.equal(source.current(), two);
+    watch[Symbol.dispose]();
+    source.replace(three);
+    assert.deepEqual(seen, [two]);
+  });
+
+  test('never tells of an older snapshot after a newer one', () => {
+    const source = new ReplaceableSnapshot(one);
+    const seen: Snapshot[] = [];
+    source.watch((snapshot) => {
+      if (snapshot === two) source.replace(three);
+    });
+    source.watch((snapshot) => seen.push(snapshot));
+    source.replace(two);
+    assert.deepEqual(seen, [three]);
+  });
+
+  test('tells the others when one listener throws, and throws then', () => {
+    const source = new ReplaceableSnapshot(one);
+    const seen: Snapshot[] = [];
+    source.watch(() => {
+      throw new Error('bug');
+    });
+    source.watch((snapshot) => seen.push(snapshot));
+    assert.throws(() => source.replace(two), AggregateError);
+    assert.deepEqual(seen, [two]);
+  });
+});

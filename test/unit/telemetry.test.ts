@@ -1,0 +1,241 @@
+/** Access log and metrics. */
+import assert from 'node:assert/strict';
+import { readFileSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import test from 'node:test';
+
+import { silentLog } from '../../base/log.ts';
+import { formatCall, openAccessLog } from '../../gateway/telemetry/access-log.ts';
+import { type CallRecord } from '../../gateway/telemetry/call-record.ts';
+import { createMetrics, outcomeOf } from '../../gateway/telemetry/metrics.ts';
+import { type GatewaySample, type PeerSample } from '../../gateway/telemetry/sample.ts';
+import { RecordedLog } from '../support/admin-operations.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+function call(changes: Partial<CallRecord> = {}): CallRecord {
+  return {
+    direction: 'inbound',
+    listener: 'jump',
+    startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+    durationMs: 12.3456,
+    caller: 'spiffe://eu-west.example.org/shop',
+    gateway: 'spiffe://eu-west.example.org/jumpgate',
+    peer: 'eu-west',
+    export: 'payments',
+    import: undefined,
+    host: 'payments.example',
+    method: 'GET',
+    path: '/',
+    protocol: 'http2',
+    status: 200,
+    grpcStatus: undefined,
+    verdict: 'permit',
+    reason: undefined,
+    rule: 'payments.allow[0]',
+    origin: 'exports.yaml:3:5',
+    bytesIn: 5,
+    bytesOut: 7,
+    ...changes,
+  };
+}
+
+const lines = (text: string): readonly Readonly<Record<string, unknown>>[] =>
+  text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line));
+
+test('a line names both identities, verdict, rule, times and bytes', () => {
+  assert.deepEqual(lines(formatCall(call())), [
+    {
+      time: '2026-01-02T03:04:05.000Z',
+      direction: 'inbound',
+      listener: 'jump',
+      durationMs: 12.346,
+      caller: 'spiffe://eu-west.example.org/shop',
+      gateway: 'spiffe://eu-west.example.org/jumpgate',
+      peer: 'eu-west',
+      export: 'payments',
+      host: 'payments.example',
+      method: 'GET',
+      path: '/',
+      protocol: 'http2',
+      status: 200,
+      verdict: 'permit',
+      rule: 'payments.allow[0]',
+      origin: 'exports.yaml:3:5',
+      bytesIn: 5,
+      bytesOut: 7,
+    },
+  ]);
+});
+
+test('control characters of a caller are escaped, so that a call is one line and steers no terminal', () => {
+  const evil = 'a\n{"forged":1}\r\u001b[31m\u007f\u0085\u009b\u2028\u202e\ufeff\ud800b';
+  const line = formatCall(call({ path: evil, host: evil }));
+  assert.equal(line.indexOf('\n'), line.length - 1);
+  assert.match(line, /^[\x20-\x7e]*\n$/);
+  assert.equal(lines(line)[0]?.['path'], evil);
+});
+
+test('a field of a caller is cut at 8 KiB', () => {
+  assert.ok(formatCall(call({ path: 'a'.repeat(100_000) })).length < 10_000);
+});
+
+test('lines reach the file in order, and all of them before it is closed', async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, 'access.log');
+  const log = await openAccessLog({ target: { kind: 'file', path }, log: silentLog });
+  for (let index = 0; index < 5000; index += 1) log.record(call({ status: index }));
+  await log[Symbol.asyncDispose]();
+  log.record(call());
+  assert.deepEqual(lines(readFileSync(path, 'utf8')).map(({ status }) => status), Array.from({ length: 5000 }, (_, index) => index));
+  assert.equal(log.dropped, 1);
+  assert.equal(statSync(path).mode & 0o007, 0);
+});
+
+test('after a rotation the log goes to the new file, and no line is lost', async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, 'access.log');
+  await using log = await openAccessLog({ target: { kind: 'file', path }, log: silentLog });
+  log.record(call({ path: '/before' }));
+  await log.flush();
+  renameSync(path, `${path}.1`);
+  log.record(call({ path: '/between' }));
+  await log.reopen();
+  log.record(call({ path: '/after' }));
+  await log.flush();
+  assert.deepEqual(lines(readFileSync(`${path}.1`, 'utf8')).map((line) => line['path']), ['/before', '/between']);
+  assert.deepEqual(lines(readFileSync(path, 'utf8')).map((line) => line['path']), ['/after']);
+});
+
+test('a stalled output drops lines beyond the queue and counts them; the rest is written when it moves again', async () => {
+  const written: string[] = [];
+  const stalled: (() => void)[] = [];
+  const stream = new Writable({
+    write: (chunk, _encoding, done) => {
+      written.push(String(chunk));
+      stalled.push(done);
+    },
+  });
+  const log = await openAccessLog({ target: { kind: 'stream', stream }, log: silentLog, queueLinesMax: 3 });
+  log.record(call({ path: '/0' }));
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const path of ['/1', '/2', '/3', '/4', '/5']) log.record(call({ path }));
+  assert.equal(log.dropped, 2);
+  stalled.shift()?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  stalled.shift()?.();
+  await log[Symbol.asyncDispose]();
+  assert.deepEqual(lines(written.join('')).map((line) => line['path']), ['/0', '/1', '/2', '/3']);
+});
+
+test('an output that fails is told of once, counted, and never throws at a call', async () => {
+  const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('ENOSPC')), autoDestroy: false });
+  const told = new RecordedLog();
+  await using log = await openAccessLog({ target: { kind: 'stream', stream }, log: told });
+  log.record(call());
+  await log.flush();
+  log.record(call());
+  await log.flush();
+  assert.equal(log.dropped, 2);
+  assert.equal(told.lines.length, 1);
+});
+
+const PEER: PeerSample = {
+  peer: 'eu-west',
+  state: 'active',
+  heartbeatAgeSeconds: 2,
+  linksOutbound: 2,
+  linksInbound: 1,
+  bundleSequence: 1_767_225_600n,
+  bundleNotAfterSeconds: 3600,
+  bundleBehind: true,
+  catalogVersionOurs: 4,
+  catalogVersionTheirs: undefined,
+  catalogLagSeconds: 0,
+  exportsOffered: 3,
+  importsReceived: 1,
+  importReadyRatio: 0.5,
+  queueDepth: 0,
+  acks: 9,
+  nacks: new Map([['name-refused', 1]]),
+  reconnects: new Map([['heartbeat', 2]]),
+  resyncs: new Map(),
+};
+
+function sampled(changes: Partial<GatewaySample> = {}): GatewaySample {
+  return {
+    peers: [PEER],
+    bundleSequence: 5n,
+    bundleNotAfterSeconds: 100,
+    accessLogDropped: 4,
+    reloads: { applied: 2, refused: 1 },
+    ready: true,
+    storeAvailable: false,
+    ...changes,
+  };
+}
+
+const known = () => ({ peers: new Set(['eu-west']), exports: new Set(['payments']) });
+
+test('calls are counted by peer, export and outcome, with their latency', async () => {
+  const metrics = createMetrics({ version: '1', known, sample: () => sampled() });
+  metrics.record(call());
+  metrics.record(call({ verdict: 'denial', reason: 'denied-by-export', status: 403 }));
+  const text = await metrics.text();
+  assert.match(text, /jumpgate_calls_total\{direction="inbound",peer="eu-west",export="payments",outcome="ok"\} 1/);
+  assert.match(text, /jumpgate_calls_total\{direction="inbound",peer="eu-west",export="payments",outcome="denied"\} 1/);
+  assert.match(text, /jumpgate_call_duration_seconds_bucket\{le="0.025",[^}]*outcome="ok"\} 1/);
+  assert.match(text, /jumpgate_authz_decisions_total\{peer="eu-west",export="payments",result="denial",reason="denied-by-export"\} 1/);
+  assert.match(text, /jumpgate_call_bytes_total\{[^}]*way="out"\} 14/);
+});
+
+test('names that configuration does not know become "unknown", so a caller makes no series', async () => {
+  const metrics = createMetrics({ version: '1', known, sample: () => sampled() });
+  for (let index = 0; index < 1000; index += 1)
+    metrics.record(call({ peer: `p${index}`, export: `e${index}"}\n`, verdict: 'denial', reason: `R ${index}` }));
+  const text = await metrics.text();
+  const series = text.split('\n').filter((line) => line.startsWith('jumpgate_calls_total{'));
+  assert.deepEqual(series, ['jumpgate_calls_total{direction="inbound",peer="unknown",export="unknown",outcome="denied"} 1000']);
+  assert.match(text, /jumpgate_authz_decisions_total\{peer="unknown",export="unknown",result="denial",reason="unknown"\} 1000/);
+});
+
+test('a scrape shows the state of the gateway as it is now, and forgets peers that are gone', async () => {
+  let now = sampled();
+  const metrics = createMetrics({ version: '1.2.3', known, sample: () => now });
+  const text = await metrics.text();
+  for (const line of [
+    'jumpgate_build_info{version="1.2.3"} 1',
+    'jumpgate_peer_state{peer="eu-west",state="active"} 1',
+    'jumpgate_peer_state{peer="eu-west",state="degraded"} 0',
+    'jumpgate_peer_heartbeat_age_seconds{peer="eu-west"} 2',
+    'jumpgate_peer_reconnects_total{peer="eu-west",reason="heartbeat"} 2',
+    'jumpgate_catalog_version{peer="eu-west",side="ours"} 4',
+    'jumpgate_replication_acks_total{peer="eu-west"} 9',
+    'jumpgate_replication_nacks_total{peer="eu-west",code="name-refused"} 1',
+    'jumpgate_bundle_sequence{peer="self"} 5',
+    'jumpgate_bundle_sequence{peer="eu-west"} 1767225600',
+    'jumpgate_bundle_peers_behind 1',
+    'jumpgate_import_ready_ratio{peer="eu-west"} 0.5',
+    'jumpgate_link_connections{peer="eu-west",direction="inbound"} 1',
+    'jumpgate_access_log_dropped_total 4',
+    'jumpgate_config_reloads_total{result="refused"} 1',
+    'jumpgate_ready 1',
+    'jumpgate_store_available 0',
+  ])
+    assert.ok(text.includes(`${line}\n`), line);
+  assert.ok(!text.includes('side="theirs"} '.replace('}', '} ')) || !/catalog_version\{[^}]*theirs/.test(text), 'unknown shows no line');
+  assert.match(await metrics.text(), /jumpgate_replication_acks_total\{peer="eu-west"\} 9\n/, 'a second scrape adds nothing');
+  now = sampled({ peers: [] });
+  assert.ok(!(await metrics.text()).includes('peer="eu-west"'));
+});
+
+test('the trailers decide the outcome of a gRPC call', () => {
+  const outcome = (changes: Partial<CallRecord>): string => outcomeOf(call(changes));
+  assert.equal(outcome({ grpcStatus: 0 }), 'ok');
+  assert.equal(outcome({ grpcStatus: 5 }), 'client-error');
+  assert.equal(outcome({ grpcStatus: 14 }), 'server-error');
+  assert.equal(outcome({ status: 404 }), 'client-error');
+  assert.equal(outcome({ status: 503 }), 'server-error');
+  assert.equal(outcome({ verdict: 'denial', status: 403 }), 'denied');
+  assert.equal(outcome({ verdict: 'error', status: 503 }), 'failed');
+});

@@ -1,0 +1,331 @@
+/** The embedded CA: root keys in a directory of this machine, from which come our bundle, our SVID and those of workloads. */
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError, invariant } from '../../base/errors.ts';
+import { type Logger } from '../../base/log.ts';
+import { type Bundle } from '../bundle/bundle.ts';
+import { isReserved, pathOf, type SpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
+import { type TrustDomain } from '../identity/trust-domain.ts';
+import {
+  activatePrepared,
+  activeRoot,
+  dropSpent,
+  nextStep,
+  type PhasedRoot,
+  preparedRoot,
+  SVID_TTL_MAX_MS,
+} from '../rotation/phase.ts';
+import { readRootSet, ROOTS_MAX, type RootSet, type StoredRoot, writeRootSet } from '../rotation/root-file.ts';
+import { createRoot, issueSvid } from '../x509/issue.ts';
+import { type SvidSource, type X509Svid } from '../x509/svid.ts';
+
+/** How to open. */
+export interface EmbeddedCaOptions {
+  /** Made with mode 0700 when missing. */
+  readonly directory: string;
+  readonly trustDomain: TrustDomain;
+  /** The identity of the gateway's own SVID. */
+  readonly gatewayId: SpiffeId;
+  /** Of the gateway's SVID. Default 1 h, at most 24 h. */
+  readonly svidTtlMs?: number;
+  /** Of a root. Default one year. */
+  readonly rootTtlMs?: number;
+  /** Published in the bundle. Default 300 s, as SPIFFE recommends. */
+  readonly refreshHintSeconds?: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What changed: the gateway's SVID, or the roots and with them the bundle. */
+export type EmbeddedChange = 'svid' | 'bundle';
+
+/** An open embedded CA. */
+export interface EmbeddedCa extends AsyncDisposable {
+  /** The gateway's SVID, renewed at half of its life and when another root is activated. */
+  readonly svid: SvidSource;
+  /** Our own roots; sequence max(previous + 1, unix seconds) at each change, never the same for two contents. */
+  bundle(): Bundle;
+  /**
+   * An SVID for a workload, of at most 24 h. Throws `svid-id-reserved` (the gateway's and everything under /jumpgate),
+   * `svid-id-foreign` (another trust domain), `svid-id-without-path`, `svid-ttl`.
+   */
+  issue(id: SpiffeId, ttlMs: number): X509Svid;
+  /** Publishes a new root beside the active one; when one is prepared already, that one is it. Throws `too-many-roots`. */
+  prepareRoot(): Promise<RootStatus>;
+  /** Issues from the prepared root from now on; its predecessor stays published. Throws `no-prepared-root`. */
+  activateRoot(): Promise<RootStatus>;
+  /** All published roots. */
+  roots(): readonly RootStatus[];
+  /** Calls `listener` after each change, until disposed of. */
+  watch(listener: (change: EmbeddedChange) => void): Disposable;
+}
+
+/** A root without its key. */
+export type RootStatus = PhasedRoot;
+
+const FILE_NAME = 'embedded-ca.json';
+const DIRECTORY_MODE = 0o700;
+/** Default of SPIRE and Istio is 1 h for SVIDs. */
+const SVID_TTL_MS = 60 * 60 * 1000;
+/** Rotated by itself at three quarters; a mesh that sleeps for months still finds its peers. */
+const ROOT_TTL_MS = 365 * 24 * 60 * 60 * 1000;
+const REFRESH_HINT_SECONDS = 300;
+/** Timers are monotonic and stop in a suspended machine: the wall clock is looked at this often. */
+const CHECK_INTERVAL_MS_MAX = 60_000;
+/** A step that fails (a full disk) is tried again this much later. */
+const CHECK_INTERVAL_MS_MIN = 1_000;
+
+/**
+ * Opens the CA in `directory`, with a first root when there is none. Throws `key-permissions`, `ca-state-damaged`,
+ * `ca-state-newer`, `ca-trust-domain` and `svid-ttl`.
+ */
+export async function openEmbeddedCa(options: EmbeddedCaOptions): Promise<EmbeddedCa> {
+  checkTtl(options.svidTtlMs ?? SVID_TTL_MS);
+  await mkdir(options.directory, { recursive: true, mode: DIRECTORY_MODE });
+  const path = join(options.directory, FILE_NAME);
+  const stored = await readRootSet(path, options.trustDomain);
+  if (stored === undefined) await chmod(options.directory, DIRECTORY_MODE);
+  const ca = new FileCa(path, options, stored);
+  await ca.start();
+  return ca;
+}
+
+class FileCa implements EmbeddedCa {
+  readonly svid: SvidSource;
+  readonly #path: string;
+  readonly #options: EmbeddedCaOptions;
+  readonly #svidTtlMs: number;
+  readonly #listeners = new Set<(change: EmbeddedChange) => void>();
+  #set: RootSet;
+  #bundle: Bundle;
+  #svid: X509Svid | undefined;
+  #renewAtMs = 0;
+  #timer: Disposable | undefined;
+  #ended = false;
+  /** Changes of the set run one after another. */
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(path: string, options: EmbeddedCaOptions, stored: RootSet | undefined) {
+    this.#path = path;
+    this.#options = options;
+    this.#svidTtlMs = options.svidTtlMs ?? SVID_TTL_MS;
+    const refreshHintSeconds = options.refreshHintSeconds ?? REFRESH_HINT_SECONDS;
+    this.#set = stored ?? { trustDomain: options.trustDomain, sequence: 0n, refreshHintSeconds, roots: [] };
+    this.#bundle = bundleOf(this.#set);
+    this.svid = {
+      current: () => {
+        invariant(this.#svid !== undefined, 'an open CA has an svid');
+        return this.#svid;
+      },
+      watch: (listener) =>
+        this.watch((change) => {
+          if (change === 'svid') listener(this.svid.current());
+        }),
+    };
+  }
+
+  /** Takes every step that is due, so that an SVID can be issued, and begins to watch the clock. */
+  async start(): Promise<void> {
+    const hint = this.#options.refreshHintSeconds ?? REFRESH_HINT_SECONDS;
+    await this.#exclusively(async () => {
+      if (hint !== this.#set.refreshHintSeconds) await this.#publish(this.#set.roots, hint);
+      await this.#takeDueSteps();
+      this.#renew();
+    });
+    this.#arm();
+  }
+
+  bundle(): Bundle {
+    return this.#bundle;
+  }
+
+  roots(): readonly RootStatus[] {
+    return this.#set.roots.map(statusOf);
+  }
+
+  issue(id: SpiffeId, ttlMs: number): X509Svid {
+    if (trustDomainOf(id) !== this.#options.trustDomain) {
+      const message = `expected an id of trust domain ${this.#options.trustDomain}, found ${id}: only its own CA can issue it`;
+      throw new JumpgateError('svid-id-foreign', message, { source: 'caller' });
+    }
+    if (pathOf(id) === '') {
+      const message = `expected an id with a path, found ${id}: that names the trust domain, not a workload`;
+      throw new JumpgateError('svid-id-without-path', message, { source: 'caller' });
+    }
+    if (isReserved(id) || id === this.#options.gatewayId) {
+      const message = `expected the id of a workload, found ${id}: it is reserved for the gateway`;
+      throw new JumpgateError('svid-id-reserved', message, { source: 'caller' });
+    }
+    checkTtl(ttlMs);
+    return issueSvid({ root: this.#signer(), id, nowMs: this.#options.clock.now(), ttlMs });
+  }
+
+  prepareRoot(): Promise<RootStatus> {
+    return this.#exclusively(() => this.#prepare());
+  }
+
+  activateRoot(): Promise<RootStatus> {
+    return this.#exclusively(() => this.#activate());
+  }
+
+  watch(listener: (change: EmbeddedChange) => void): Disposable {
+    // A function of its own, so that the same listener can watch twice.
+    const entry = (change: EmbeddedChange): void => listener(change);
+    this.#listeners.add(entry);
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(entry);
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
+    this.#timer?.[Symbol.dispose]();
+    await this.#tail;
+  }
+
+  async #prepare(): Promise<RootStatus> {
+    const already = preparedRoot(this.#set.roots);
+    if (already !== undefined) return statusOf(already);
+    const root = this.#create('prepared');
+    await this.#publish([...this.#set.roots, root]);
+    this.#options.log.info('root prepared', { fingerprint: root.fingerprint });
+    return statusOf(root);
+  }
+
+  async #activate(): Promise<RootStatus> {
+    const next = preparedRoot(this.#set.roots);
+    if (next === undefined) {
+      const message = 'expected a prepared root, found none: prepare one, and activate it when the peers hold it';
+      throw new JumpgateError('no-prepared-root', message, { source: 'caller' });
+    }
+    await this.#publish(activatePrepared(this.#set.roots, this.#options.clock.now()));
+    this.#options.log.info('root activated', { fingerprint: next.fingerprint });
+    this.#renew();
+    return statusOf(this.#signer());
+  }
+
+  #create(phase: 'prepared' | 'active'): StoredRoot {
+    if (this.#set.roots.length >= ROOTS_MAX) {
+      const message = `expected fewer than ${ROOTS_MAX} roots, found ${this.#set.roots.length}: retired roots leave after 24 h, rotate less often`;
+      throw new JumpgateError('too-many-roots', message, { source: 'caller', retry: 'later' });
+    }
+    const nowMs = this.#options.clock.now();
+    const ttlMs = this.#options.rootTtlMs ?? ROOT_TTL_MS;
+    const root = createRoot({ trustDomain: this.#options.trustDomain, nowMs, ttlMs });
+    return { ...root, phase, phaseSinceMs: nowMs };
+  }
+
+  #signer(): StoredRoot {
+    const root = activeRoot(this.#set.roots);
+    invariant(root !== undefined, 'an open CA has an active root');
+    return root;
+  }
+
+  /** Writes, then shows, then tells: what a restart would forget is never published. */
+  async #publish(roots: readonly StoredRoot[], refreshHintSeconds = this.#set.refreshHintSeconds): Promise<void> {
+    const before = this.#published();
+    const unixSeconds = BigInt(Math.floor(this.#options.clock.now() / 1000));
+    const changed = before !== publishedOf(roots, refreshHintSeconds);
+    const next = this.#set.sequence + 1n;
+    const sequence = changed ? (next > unixSeconds ? next : unixSeconds) : this.#set.sequence;
+    const set: RootSet = { trustDomain: this.#options.trustDomain, sequence, refreshHintSeconds, roots };
+    await writeRootSet(this.#path, set);
+    this.#set = set;
+    if (!changed) return;
+    this.#bundle = bundleOf(set);
+    this.#tell('bundle');
+  }
+
+  #published(): string {
+    return publishedOf(this.#set.roots, this.#set.refreshHintSeconds);
+  }
+
+  #renew(): void {
+    const nowMs = this.#options.clock.now();
+    const svid = issueSvid({ root: this.#signer(), id: this.#options.gatewayId, nowMs, ttlMs: this.#svidTtlMs });
+    this.#svid = svid;
+    this.#renewAtMs = nowMs + (svid.notAfterMs - nowMs) / 2;
+    this.#tell('svid');
+  }
+
+  async #takeDueSteps(): Promise<void> {
+    const nowMs = this.#options.clock.now();
+    const kept = dropSpent(this.#set.roots, nowMs);
+    if (kept.length !== this.#set.roots.length) {
+      if (activeRoot(kept) === undefined) this.#options.log.warn('active root expired');
+      // Never published without a signer: an empty bundle would revoke all of this trust domain.
+      const signer = kept.some((root) => root.phase !== 'retired') ? [] : [this.#create('active')];
+      await this.#publish([...kept, ...signer]);
+    }
+    const step = nextStep(this.#set.roots, nowMs);
+    if (step.atMs > nowMs) return;
+    if (step.kind === 'create') await this.#publish([...this.#set.roots, this.#create('active')]);
+    if (step.kind === 'prepare') await this.#prepare();
+    if (step.kind === 'activate') await this.#activate();
+  }
+
+  async #check(): Promise<void> {
+    await this.#takeDueSteps();
+    if (this.#options.clock.now() >= this.#renewAtMs) this.#renew();
+  }
+
+  #arm(): void {
+    if (this.#ended) return;
+    const nowMs = this.#options.clock.now();
+    const dueMs = Math.min(this.#renewAtMs, nextStep(this.#set.roots, nowMs).atMs) - nowMs;
+    const delayMs = Math.max(CHECK_INTERVAL_MS_MIN, Math.min(dueMs, CHECK_INTERVAL_MS_MAX));
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      void this.#exclusively(() => this.#check())
+        .catch((error: unknown) => this.#options.log.error('embedded ca cannot rotate, trying again', { error }))
+        .then(() => this.#arm());
+    });
+  }
+
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(work);
+    this.#tail = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  #tell(change: EmbeddedChange): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(change);
+      } catch (error) {
+        this.#options.log.error('listener of the embedded ca failed', { error });
+      }
+    }
+  }
+}
+
+function bundleOf(set: RootSet): Bundle {
+  return {
+    trustDomain: set.trustDomain,
+    x509Authorities: set.roots.map((root) => ({ der: root.certificate, fingerprint: root.fingerprint })),
+    jwtAuthorities: [],
+    sequence: set.sequence,
+    refreshHintSeconds: set.refreshHintSeconds,
+  };
+}
+
+/** What of a set stands in the bundle: the phases do not. */
+function publishedOf(roots: readonly StoredRoot[], refreshHintSeconds: number): string {
+  return [...roots.map((root) => root.fingerprint), refreshHintSeconds].join(' ');
+}
+
+function statusOf({ fingerprint, phase, phaseSinceMs, notBeforeMs, notAfterMs }: StoredRoot): RootStatus {
+  return { fingerprint, phase, phaseSinceMs, notBeforeMs, notAfterMs };
+}
+
+function checkTtl(ttlMs: number): void {
+  if (ttlMs > 0 && ttlMs <= SVID_TTL_MAX_MS) return;
+  const message = `expected an svid lifetime of at most ${SVID_TTL_MAX_MS} ms (24 h), found ${ttlMs} ms`;
+  throw new JumpgateError('svid-ttl', message, { source: 'config' });
+}

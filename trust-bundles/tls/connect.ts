@@ -1,0 +1,167 @@
+/** The dialling side of TLS: name, TCP, handshake, verification, each with a failure code of its own. */
+import { type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+
+import { type Clock } from '../../base/clock.ts';
+import { codeOf, JumpgateError } from '../../base/errors.ts';
+import { type VerificationFailure, type VerifiedIdentity } from '../verify/verified-identity.ts';
+import { type SvidSource } from '../x509/svid.ts';
+import { type ChainVerifier, type VerifiedConnection } from './connection.ts';
+import { mutualTlsContext, oneWayClientContext } from './context.ts';
+import { dial, type Lookup, reasonOf } from './dial.ts';
+import { tlsReason } from './failure.ts';
+import { peerChain } from './peer-chain.ts';
+import { serverNameFor } from './server-name.ts';
+
+/** From the look-up to the verdict, as a listener's own deadline on handshakes. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+
+/** What to connect to without showing a certificate. */
+export interface ServerTlsConnectOptions {
+  /** A name, or an IP literal without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** SNI instead of `host`; sent only if it is a name of letters, digits and hyphens. */
+  readonly serverName?: string;
+  /** The one protocol name offered. */
+  readonly alpn: string;
+  /** Judges the server's chain before anything is written. Whatever it throws is a refusal. */
+  readonly verify: ChainVerifier;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly lookup?: Lookup;
+  /** Default {@link CONNECT_TIMEOUT_MS}. */
+  readonly timeoutMs?: number;
+}
+
+/** What to connect to, and as whom. */
+export interface MutualTlsConnectOptions extends ServerTlsConnectOptions {
+  readonly svid: SvidSource;
+}
+
+/** How strictly the server must answer ALPN. */
+type AlpnAnswer = 'required' | 'optional';
+
+/**
+ * Dials mutual TLS 1.3. Connected does not mean accepted: in TLS 1.3 the server may still refuse our certificate, so
+ * wait for an answer of its protocol. Throws `dns`, `tcp`, `tls`, `untrusted`, `alpn` or `timeout` (the rejection
+ * of the verifier is the cause of `untrusted`, with its own code), or the signal's reason.
+ */
+export function connectMutualTls(options: MutualTlsConnectOptions): Promise<VerifiedConnection> {
+  return establish(options, () => mutualTlsContext(options.svid.current()), 'required');
+}
+
+/** Dials one-way TLS 1.2 or 1.3 without a client certificate; a server that ignores ALPN is accepted. Throws as {@link connectMutualTls}. */
+export function connectServerTls(options: ServerTlsConnectOptions): Promise<VerifiedConnection> {
+  return establish(options, oneWayClientContext, 'optional');
+}
+
+async function establish(
+  options: ServerTlsConnectOptions,
+  context: () => ConnectionOptions,
+  alpnAnswer: AlpnAnswer,
+): Promise<VerifiedConnection> {
+  const where = `${options.host}:${options.port}`;
+  const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
+  let step = 'the name to resolve and TCP to connect';
+  const deadline = new AbortController();
+  const timer = options.clock.after(timeoutMs, () => {
+    const message = `expected ${step} at ${where} within ${timeoutMs} ms, no answer: the address may be filtered or overloaded`;
+    deadline.abort(new JumpgateError('timeout', message, { source: 'peer', retry: 'later' }));
+  });
+  const signal = AbortSignal.any([options.signal, deadline.signal]);
+  try {
+    const raw = await dial({ host: options.host, port: options.port, lookup: options.lookup, signal });
+    step = 'the TLS handshake to end';
+    const socket = await handshake({ raw, options, context: context(), signal, where });
+    return verified(socket, options, alpnAnswer);
+  } finally {
+    timer[Symbol.dispose]();
+  }
+}
+
+interface Handshake {
+  readonly raw: Socket;
+  readonly options: ServerTlsConnectOptions;
+  readonly context: ConnectionOptions;
+  readonly signal: AbortSignal;
+  readonly where: string;
+}
+
+function handshake({ raw, options, context, signal, where }: Handshake): Promise<TLSSocket> {
+  const servername = serverNameFor(options.serverName ?? options.host);
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({
+      ...context,
+      socket: raw,
+      rejectUnauthorized: false,
+      ALPNProtocols: [options.alpn],
+      ...(servername === undefined ? {} : { servername }),
+    });
+    const settle = (outcome: () => void): void => {
+      signal.removeEventListener('abort', onAbort);
+      outcome();
+    };
+    const onAbort = (): void => {
+      socket.destroy();
+      settle(() => reject(reasonOf(signal)));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    socket.once('secureConnect', () => settle(() => resolve(socket)));
+    // Stays for the life of the socket: an error without a listener would crash the process.
+    socket.on('error', (cause) => {
+      raw.destroy();
+      settle(() => reject(handshakeError(cause, where, options.alpn)));
+    });
+    socket.once('close', () => settle(() => reject(handshakeError(undefined, where, options.alpn))));
+    if (signal.aborted) onAbort();
+  });
+}
+
+/** The one translation of OpenSSL's and Node's handshake errors. */
+function handshakeError(cause: unknown, where: string, alpn: string): JumpgateError {
+  const details = { source: 'peer', retry: 'later', cause } as const;
+  if (codeOf(cause)?.includes('NO_APPLICATION_PROTOCOL') === true) {
+    return new JumpgateError('alpn', `expected ${where} to speak ${alpn}, it refused that protocol`, details);
+  }
+  const reason = cause === undefined ? 'the connection was closed' : tlsReason(cause);
+  return new JumpgateError('tls', `expected a TLS handshake with ${where}, found: ${reason}`, details);
+}
+
+function verified(socket: TLSSocket, options: ServerTlsConnectOptions, alpnAnswer: AlpnAnswer): VerifiedConnection {
+  const where = `${options.host}:${options.port}`;
+  try {
+    const alpn = socket.alpnProtocol;
+    const fits = alpn === options.alpn || (alpnAnswer === 'optional' && typeof alpn !== 'string');
+    if (!fits) {
+      const message = `expected ${where} to agree on ${options.alpn}, found ${String(alpn)}`;
+      throw new JumpgateError('alpn', message, { source: 'peer', retry: 'later' });
+    }
+    const identity = judge(socket, options.verify, where);
+    return { socket, identity, alpn: options.alpn, remoteAddress: socket.remoteAddress ?? '' };
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function judge(socket: TLSSocket, verify: ChainVerifier, where: string): VerifiedIdentity {
+  const peer = peerChain(socket);
+  if (peer.kind === 'rejected') throw untrusted(peer, where);
+  const verdict = verify(peer.chain);
+  if (verdict.kind === 'rejected') throw untrusted(verdict, where);
+  return verdict;
+}
+
+function untrusted(failure: VerificationFailure, where: string): JumpgateError {
+  const cause = new JumpgateError(failure.code, failure.message, { source: 'peer' });
+  return new JumpgateError(
+    'untrusted',
+    `the certificate of ${where} was refused (${failure.code}): ${failure.message}`,
+    {
+      source: 'peer',
+      retry: 'later',
+      cause,
+    },
+  );
+}
