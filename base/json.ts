@@ -17,7 +17,7 @@ const NUMBER_CHARS_MAX = 128;
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 /** Everything up to the next quote, backslash or control character. */
-// eslint-disable-next-line no-control-regex -- control characters are what a JSON string may not contain
+// Control characters are what a JSON string may not contain.
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const HEX4 = /[0-9a-fA-F]{4}/y;
 const SPACE = /[ \t\n\r]*/y;

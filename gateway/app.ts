@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Writable } from 'node:stream';
 
+import { asRecord } from '../base/brand.ts';
 import { type Clock } from '../base/clock.ts';
 import { formatProblem } from '../base/config/problem.ts';
 import { watchDirectory } from '../base/config/watch.ts';
-import { asRecord } from '../base/brand.ts';
 import { JumpgateError, messageOf } from '../base/errors.ts';
 import { parseJson } from '../base/json.ts';
 import { type LogLevel, type LogRoot } from '../base/log.ts';
@@ -16,25 +16,31 @@ import { PeerBook } from '../federation/peering/peer-book.ts';
 import { Registration } from '../federation/peering/registration.ts';
 import { loadResources } from '../federation/resources/load.ts';
 import { type ResourceSet } from '../federation/resources/values.ts';
+import { type Bundle } from '../trust-bundles/bundle/bundle.ts';
+import { type TrustDomain } from '../trust-bundles/identity/trust-domain.ts';
 import { serveBundle } from '../trust-bundles/serve/bundle-endpoint.ts';
 import { BundleSet } from '../trust-bundles/source/bundle-set.ts';
+import { type EmbeddedCa } from '../trust-bundles/source/embedded.ts';
+import { type StrangerConnection } from '../trust-bundles/tls/connection.ts';
 import { selfTestChainGetter } from '../trust-bundles/tls/self-test.ts';
 import { type GatewayOperations, type ListenerStatus } from './admin/operations.ts';
 import { openAdminServer } from './admin/server.ts';
-import { inboundCall } from './inbound/call.ts';
+import { type IncomingCall } from './forward/exchange.ts';
+import { inboundCall, type InboundLink } from './inbound/call.ts';
 import { JoinServer } from './link/join-server.ts';
-import { gatewayOperations } from './operations/gateway-operations.ts';
+import { joinerReach } from './link/reach.ts';
+import { gatewayOperations, type SampledOperations } from './operations/gateway-operations.ts';
 import { Configuration } from './process/configuration.ts';
 import { Control } from './process/control.ts';
 import { Lifecycle } from './process/lifecycle.ts';
 import { type CallListeners, openCallListeners } from './process/listeners.ts';
-import { meshIdentity } from './process/mesh-identity.ts';
-import { startPeering } from './process/peering.ts';
-import { openState } from './process/state.ts';
-import { createServicePools } from './routing/service-pool.ts';
-import { openAccessLog } from './telemetry/access-log.ts';
-import { type CallSink } from './telemetry/call-record.ts';
-import { createMetrics, type KnownNames, type Metrics } from './telemetry/metrics.ts';
+import { type BoundListeners, meshIdentity, activeFirst } from './process/mesh-identity.ts';
+import { type Peering, startPeering } from './process/peering.ts';
+import { type Instance, openState } from './process/state.ts';
+import { createServicePools, type ServicePools } from './routing/service-pool.ts';
+import { type AccessLog, openAccessLog } from './telemetry/access-log.ts';
+import { CallSinks } from './telemetry/call-sinks.ts';
+import { createMetrics, type KnownNames } from './telemetry/metrics.ts';
 import { openStatusServer } from './telemetry/status-server.ts';
 
 /** How to start. */
@@ -65,87 +71,118 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
   await selfTestChainGetter(options.clock);
   await using held = new AsyncDisposableStack();
-  const started = await start(options, loaded, held);
+  const { operations, hangUp, core } = await start(options, loaded, held);
   const kept = held.move();
-  return { ...started, stop: async () => stop(started.lifecycle, started.control, kept) };
-}
-
-async function stop(lifecycle: Lifecycle, control: Control, kept: AsyncDisposableStack): Promise<void> {
-  await lifecycle.shutdown({ deadlineMs: control.resources.mesh.spec.drainMs });
-  await kept.disposeAsync();
+  const stop = async (): Promise<void> => {
+    await core.lifecycle.shutdown({ deadlineMs: core.control.resources.mesh.spec.drainMs });
+    await kept.disposeAsync();
+  };
+  return { operations, hangUp, stop };
 }
 
 type Loaded = Extract<Awaited<ReturnType<typeof loadResources>>, { kind: 'ok' }>;
 
-/** The parts below the listeners. */
-async function openCore(options: GatewayOptions, set: ResourceSet, held: AsyncDisposableStack) {
+/** The parts below the listeners: state, trust, peers, the snapshot, and where calls are recorded. */
+interface Core {
+  readonly lifecycle: Lifecycle;
+  readonly ca: EmbeddedCa;
+  readonly instance: Instance;
+  readonly bundles: BundleSet;
+  readonly peers: PeerBook;
+  readonly control: Control;
+  readonly invites: InviteBook;
+  readonly registration: Registration;
+  readonly accessLog: AccessLog;
+  readonly sinks: CallSinks;
+  readonly services: ServicePools;
+}
+
+async function openCore(options: GatewayOptions, set: ResourceSet, held: AsyncDisposableStack): Promise<Core> {
   const { clock, log } = options;
   const { spec } = set.mesh;
   log.level = options.logLevel ?? spec.logLevel;
-  const lifecycle = new Lifecycle({ clock, log });
   const { store, ca, instance } = held.use(await openState(spec, clock, log));
-  const bundles = held.use(await BundleSet.open({ store, log, own: () => ca.bundle() }));
+  const own = (): Bundle => ca.bundle();
+  const bundles = held.use(await BundleSet.open({ store, log, own }));
   const peers = held.use(await PeerBook.open(store, log));
   const control = held.use(new Control({ set, ca, bundles, peers, clock, log }));
   await control.apply(set);
-  const invites = new InviteBook(store, clock);
-  const declared = (): readonly { readonly name: string; readonly trustDomain: typeof spec.trustDomain }[] =>
+  const declared = (): readonly { readonly name: string; readonly trustDomain: TrustDomain }[] =>
     control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));
-  const registration = new Registration({ store, bundles, own: () => ca.bundle(), declared, clock });
-  return { lifecycle, ca, instance, bundles, peers, control, invites, registration };
-}
-
-async function start(options: GatewayOptions, loaded: Loaded, held: AsyncDisposableStack) {
-  const { clock, directory, log } = options;
-  const { spec } = loaded.set.mesh;
-  const core = await openCore(options, loaded.set, held);
-  const { lifecycle, ca, control, invites, registration } = core;
-  const starting = lifecycle.begin('start');
-  const accessLog = held.use(await openAccessLog({ target: accessLogTarget(options, spec.accessLogFile), log }));
-  let metrics: Metrics | undefined;
-  const sink: CallSink = {
-    record: (record) => {
-      accessLog.record(record);
-      metrics?.record(record);
-    },
-  };
+  const accessLog = held.use(await openAccessLog({ target: accessLogTarget(options, spec.accessLogFile), clock, log }));
+  const sinks = new CallSinks();
+  sinks.add(accessLog);
   const services = held.use(createServicePools(clock));
   held.use(control.snapshots.watch((snapshot) => services.keep(snapshot.exports)));
-  const joins = held.use(new JoinServer({ invites, registration, clock, log }));
-  const inboundDeps = { snapshots: control.snapshots, services, clock, sink };
+  return {
+    lifecycle: new Lifecycle({ clock, log }),
+    ca,
+    instance,
+    bundles,
+    peers,
+    control,
+    invites: new InviteBook(store, clock),
+    registration: new Registration({ store, bundles, own, declared, clock }),
+    accessLog,
+    sinks,
+    services,
+  };
+}
+
+/** The listeners for peers and for calls. */
+interface Front {
+  readonly peering: Peering;
+  readonly calls: CallListeners;
+  readonly bound: BoundListeners;
+}
+
+async function openFront(
+  options: GatewayOptions,
+  core: Core,
+  set: ResourceSet,
+  held: AsyncDisposableStack,
+): Promise<Front> {
+  const { clock, log } = options;
+  const { ca, control, invites, lifecycle, registration, services, sinks } = core;
+  const { linksPerPeer, listeners } = set.mesh.spec;
+  const deps = { snapshots: control.snapshots, services, clock, sink: sinks };
+  const joins = held.use(
+    new JoinServer({ invites, registration, clock, log, reach: joinerReach({ jump: listeners.jump.address, clock }) }),
+  );
+  const onCall = (call: IncomingCall, link: InboundLink): void => {
+    inboundCall(call, link, deps).catch((error: unknown) => {
+      log.error('a call failed in an unforeseen way', { error: messageOf(error), peer: link.peer.name });
+      call.abort('internal');
+    });
+  };
+  const onJoin = (connection: StrangerConnection): void => joins.serve(connection);
   const peering = held.use(
-    await startPeering({
-      ...core,
-      jump: spec.listeners.jump.address,
-      linksPerPeer: spec.linksPerPeer,
-      onCall: (call, link) => {
-        inboundCall(call, link, inboundDeps).catch((error: unknown) => {
-          log.error('a call failed in an unforeseen way', { error: messageOf(error), peer: link.peer.name });
-          call.abort('internal');
-        });
-      },
-      onJoin: (connection) => joins.serve(connection),
-      clock,
-      log,
-    }),
+    await startPeering({ ...core, jump: listeners.jump.address, linksPerPeer, onCall, onJoin, clock, log }),
   );
+  const { listener } = peering;
   lifecycle.register('jump', {
-    stopAccepting: () => peering.listener.stopAccepting(),
-    drain: (signal) => peering.listener.drain(signal),
-    destroy: async () => peering.listener[Symbol.asyncDispose](),
+    stopAccepting: () => listener.stopAccepting(),
+    drain: (signal) => listener.drain(signal),
+    destroy: async () => listener[Symbol.asyncDispose](),
   });
-  const bundleListener = held.use(
-    await serveBundle({ address: spec.listeners.bundle.address, svid: ca.svid, bundle: () => ca.bundle(), log, clock }),
-  );
-  const calls = held.use(
-    await openCallListeners({
-      resources: loaded.set,
-      deps: { ...inboundDeps, links: peering.pool },
-      svid: ca.svid,
-      lifecycle,
-      log,
-    }),
-  );
+  const { address } = listeners.bundle;
+  const bundle = held.use(await serveBundle({ address, svid: ca.svid, bundle: () => ca.bundle(), log, clock }));
+  const callDeps = { ...deps, links: peering.pool };
+  const calls = held.use(await openCallListeners({ resources: set, deps: callDeps, svid: ca.svid, lifecycle, log }));
+  return { peering, calls, bound: { jump: listener.address, bundle: bundle.address } };
+}
+
+async function start(
+  options: GatewayOptions,
+  loaded: Loaded,
+  held: AsyncDisposableStack,
+): Promise<Omit<Gateway, 'stop'> & { readonly core: Core }> {
+  const { clock, directory, log } = options;
+  const core = await openCore(options, loaded.set, held);
+  const { accessLog, ca, control, lifecycle } = core;
+  const starting = lifecycle.begin('start');
+  const front = await openFront(options, core, loaded.set, held);
+  const { bound, calls, peering } = front;
   const configuration = new Configuration({
     directory,
     first: loaded,
@@ -153,47 +190,62 @@ async function start(options: GatewayOptions, loaded: Loaded, held: AsyncDisposa
     clock,
     log,
   });
-  const bound = { jump: peering.listener.address, bundle: bundleListener.address };
-  const fixed: ListenerStatus[] = [
+  const stopped = new AbortController();
+  held.defer(() => stopped.abort());
+  const listeners: ListenerStatus[] = [
     { name: 'jump', kind: 'jump', address: formatAddress(bound.jump), caller: null },
     { name: 'bundle', kind: 'bundle', address: formatAddress(bound.bundle), caller: null },
     ...calls.statuses,
   ];
-  const stopped = new AbortController();
-  held.defer(() => stopped.abort());
   const operations = gatewayOperations({
     ...core,
     version: packageVersion(),
     startedAtMs: clock.now(),
     configuration,
     peering,
-    listeners: () => fixed,
-    self: () => meshIdentity(control.resources.mesh.spec, bound, ca.bundle()),
+    listeners: () => listeners,
+    self: () => meshIdentity(control.resources.mesh.spec, bound, activeFirst(ca.bundle(), activeRootOf(ca))),
     accessLogDropped: () => accessLog.dropped,
     stopped: stopped.signal,
     clock,
     log,
   });
-  metrics = createMetrics({ version: packageVersion(), known: () => knownNames(control), sample: operations.sample });
-  const status = held.use(
-    await openStatusServer({ address: spec.listeners.status, readiness: lifecycle, metrics, log }),
-  );
-  fixed.push({ name: 'status', kind: 'status', address: formatAddress(status.address), caller: null });
-  const { address, tokenFile } = spec.listeners.admin;
-  const admin = held.use(await openAdminServer({ address, tokenFile, operations, log }));
-  fixed.push({ name: 'admin', kind: 'admin', address: formatAddress(admin.address), caller: null });
+  listeners.push(...(await openAdministration(options, { core, operations, set: loaded.set }, held)));
   const reload = (): void => void configuration.reload();
   held.use(await watchDirectory({ directory, onQuiet: reload, clock }));
   starting[Symbol.dispose]();
-  log.info('gateway is ready', {
-    mesh: loaded.set.mesh.name,
-    listeners: fixed.map(({ name, address: at }) => `${name} ${at}`),
-  });
+  const at = listeners.map(({ name, address }) => `${name} ${address}`);
+  log.info('gateway is ready', { mesh: loaded.set.mesh.name, listeners: at });
   const hangUp = (): void => {
     void accessLog.reopen();
     reload();
   };
-  return { operations, hangUp, lifecycle, control };
+  return { operations, hangUp, core };
+}
+
+/** The status and the admin listener; the metrics begin to count here. */
+async function openAdministration(
+  options: GatewayOptions,
+  parts: { readonly core: Core; readonly operations: SampledOperations; readonly set: ResourceSet },
+  held: AsyncDisposableStack,
+): Promise<readonly ListenerStatus[]> {
+  const { log } = options;
+  const { core, operations } = parts;
+  const { listeners } = parts.set.mesh.spec;
+  const metrics = createMetrics({
+    version: packageVersion(),
+    known: () => knownNames(core.control),
+    sample: operations.sample,
+  });
+  core.sinks.add(metrics);
+  const readiness = core.lifecycle;
+  const status = held.use(await openStatusServer({ address: listeners.status, readiness, metrics, log }));
+  const { address, tokenFile } = listeners.admin;
+  const admin = held.use(await openAdminServer({ address, tokenFile, operations, log }));
+  return [
+    { name: 'status', kind: 'status', address: formatAddress(status.address), caller: null },
+    { name: 'admin', kind: 'admin', address: formatAddress(admin.address), caller: null },
+  ];
 }
 
 /** Takes documents into force; certificates first, since they can still be refused. */
@@ -204,6 +256,10 @@ async function apply(
   await parts.calls.renewCertificates(set);
   await parts.control.apply(set);
   parts.options.log.level = parts.options.logLevel ?? set.mesh.spec.logLevel;
+}
+
+function activeRootOf(ca: EmbeddedCa): string | undefined {
+  return ca.roots().find(({ phase }) => phase === 'active')?.fingerprint;
 }
 
 function accessLogTarget(

@@ -8,6 +8,9 @@ import { runCli } from './cli/main.ts';
 import { runDemo } from './demo/demo.ts';
 import { untilStopped } from './process/signals.ts';
 
+// Whoever read our output has gone (`| head`): there is nobody left to tell, and it is no reason to crash.
+process.stdout.on('error', () => undefined);
+
 process.exitCode = await runCli(
   process.argv.slice(2),
   { stdout: process.stdout, stderr: process.stderr, stdin: process.stdin, env: process.env, cwd: process.cwd() },

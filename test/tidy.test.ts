@@ -207,7 +207,9 @@ test(`no function is longer than ${FUNCTION_LINES_MAX} lines`, () => {
 test('banned calls stand nowhere', () => {
   const wrong = problems(({ path, text }) =>
     BANNED.filter(({ except }) => !except.test(path)).flatMap(({ text: banned, because }) => {
-      const index = text.split('\n').findIndex((line) => banned.test(line) && !/^\s*(\/\/|\*|\/\*)/.test(line));
+      const comments = banned.source.includes('eslint');
+      const isComment = (line: string): boolean => /^\s*(\/\/|\*|\/\*)/.test(line);
+      const index = text.split('\n').findIndex((line) => banned.test(line) && (comments || !isComment(line)));
       return index < 0 ? [] : [`line ${index + 1}: ${because}`];
     }),
   );

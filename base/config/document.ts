@@ -42,7 +42,7 @@ function decodeUtf8(source: Uint8Array): string | undefined {
 }
 
 /** YAML 1.2 §5.1: C0 controls other than tab, line feed and carriage return, and DEL, are not part of any text. */
-// eslint-disable-next-line no-control-regex -- these very characters are looked for
+// These very characters are looked for.
 const UNPRINTABLE = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/;
 
 /** A value, how many values it stands for with every alias written out, and how many collections lie within each other. */

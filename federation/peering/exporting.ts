@@ -1,4 +1,5 @@
 /** Our half of a session: what we tell the peer of our exports. One version is under way at a time; the peer's ack is the credit for the next. */
+import { diffCatalogues } from '../catalogue/diff.ts';
 import { catalogueDigest } from '../catalogue/digest.ts';
 import { type CatalogueEntry } from '../catalogue/service.ts';
 import { type Frame, type Rejection } from './frame.ts';
@@ -99,10 +100,8 @@ function sendNewest(exporting: Exporting, facts: ExportFacts): ExportStep {
 
 function sendDelta(exporting: Exporting, base: readonly CatalogueEntry[], facts: ExportFacts): ExportStep {
   const newest = exporting.newest ?? [];
-  const before = new Map(base.map((entry) => [entry.name, entry.protocol]));
-  const now = new Set(newest.map((entry) => entry.name));
-  const changed = newest.filter((entry) => before.get(entry.name) !== entry.protocol);
-  const removed = base.filter((entry) => !now.has(entry.name)).map((entry) => entry.name);
+  const { added, changed: altered, removed } = diffCatalogues(base, newest);
+  const changed = [...altered, ...added];
   if (changed.length + removed.length > ENTRIES_PER_CHUNK) return sendSnapshot(exporting, facts);
   const version = nextVersion(exporting, facts);
   const digests = { baseDigest: catalogueDigest(base), digest: catalogueDigest(newest) };

@@ -5,6 +5,7 @@ import { type Store } from '../../base/store/store.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { sharedAuthority } from '../../trust-bundles/bundle/merge.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { SELF_PEER } from '../policy/rule.ts';
 import { readStoredPeer, writeStoredPeer, type StoredPeer } from '../resources/stored-peer.ts';
 import { type MeshIdentity } from './invite.ts';
 
@@ -14,7 +15,13 @@ const ROW_PREFIX = 'peers/';
 export interface RegistrationRefusal {
   readonly kind: 'refused';
   readonly code:
-    'own-trust-domain' | 'trust-domain-taken' | 'name-taken' | 'shared-authority' | 'peer-exists' | 'bundle-refused';
+    | 'name-reserved'
+    | 'own-trust-domain'
+    | 'trust-domain-taken'
+    | 'name-taken'
+    | 'shared-authority'
+    | 'peer-exists'
+    | 'bundle-refused';
   readonly message: string;
 }
 
@@ -47,6 +54,13 @@ export interface Candidate {
   readonly replace: boolean;
 }
 
+/** A registration that lacks only its last step. Disposing of it before that leaves everything as it was. */
+export interface PreparedRegistration extends AsyncDisposable {
+  readonly kind: 'prepared';
+  /** Switches the peer on. Throws what the store throws, and `store-contended` or `bundle-refused` when somebody was faster. */
+  commit(): Promise<void>;
+}
+
 /** Registers peers. */
 export class Registration {
   readonly #options: RegistrationOptions;
@@ -59,6 +73,8 @@ export class Registration {
   async check(candidate: Candidate): Promise<RegistrationRefusal | undefined> {
     const { name, identity, replace } = candidate;
     const { trustDomain, bundle } = identity;
+    if (name === SELF_PEER)
+      return refused('name-reserved', `no peer can be called ${SELF_PEER}: in rules that is our own mesh`);
     const own = this.#options.own();
     if (trustDomain === own.trustDomain)
       return refused('own-trust-domain', `${trustDomain} is the trust domain of this mesh`);
@@ -74,38 +90,67 @@ export class Registration {
     if (owner !== undefined)
       return refused('shared-authority', `a root of ${trustDomain} is already bound to ${owner}`);
     const held = this.#options.bundles.get(trustDomain);
-    if (held === undefined || replace || sameAuthorities(held, bundle)) return undefined;
-    return refused(
-      'peer-exists',
-      `a peer of ${trustDomain} exists with other roots: remove it, or replace it on purpose`,
-    );
+    const isPeer = known.some((peer) => peer.trustDomain === trustDomain);
+    if (held === undefined || !isPeer || replace || sameAuthorities(held, bundle)) return undefined;
+    return refused('peer-exists', `the peer ${name} (${trustDomain}) is known with other roots`);
   }
 
   /** Registers the candidate, or refuses and leaves everything as it was. Throws what the store throws, likewise. */
   async register(candidate: Candidate): Promise<{ readonly kind: 'registered' } | RegistrationRefusal> {
+    const prepared = await this.prepare(candidate);
+    if (prepared.kind === 'refused') return prepared;
+    await using ready = prepared;
+    await ready.commit();
+    return { kind: 'registered' };
+  }
+
+  /**
+   * Does everything but the last step: the bundle is written ahead, which shows that the store takes it, and admits
+   * nobody new. Disposing of it without a commit takes that back. Throws what the store throws.
+   */
+  async prepare(candidate: Candidate): Promise<PreparedRegistration | RegistrationRefusal> {
     const refusal = await this.check(candidate);
     if (refusal !== undefined) return refusal;
-    const { name, identity, replace } = candidate;
+    const { store, bundles, clock } = this.#options;
+    const { name, identity } = candidate;
     const { trustDomain, gatewayId, addresses, bundleEndpoint, bundle } = identity;
     const key = `${ROW_PREFIX}${name}`;
-    const before = await this.#options.store.get(key);
-    const heldBefore = this.#options.bundles.get(trustDomain);
-    const joinedAtMs = this.#options.clock.now();
-    const facts = { name, trustDomain, gatewayId, gateways: addresses, bundleEndpoint, joinedAtMs };
+    const before = await store.get(key);
+    const facts = { name, trustDomain, gatewayId, gateways: addresses, bundleEndpoint, joinedAtMs: clock.now() };
     // Read back before it is stored: a row that this gateway could not read would be a peer that silently is none.
     const value = writeStoredPeer(readStoredPeer(writeStoredPeer({ ...facts, source: 'join' })));
-    const offered = await this.#options.bundles.offer(bundle, { replace });
-    if (offered.kind === 'refused') return refused('bundle-refused', offered.message);
-    try {
-      const outcome = await this.#options.store.put(key, value, before?.version ?? 'absent');
-      if (outcome.kind === 'stored') return { kind: 'registered' };
-      const message = `the peer ${name} was changed by somebody else at the same time`;
-      throw new JumpgateError('store-contended', message, { source: 'local', retry: 'later' });
-    } catch (error) {
-      if (heldBefore === undefined) await this.#options.bundles.remove(trustDomain);
-      else await this.#options.bundles.offer(heldBefore, { replace: true });
-      throw error;
-    }
+    const isPeer = await this.#isPeer(trustDomain);
+    const held = bundles.get(trustDomain);
+    // A bundle that belongs to no peer was left by a join that broke off.
+    const replace = candidate.replace || !isPeer;
+    // Other roots would cut the peer's links, and so wait for the commit.
+    const late = isPeer && replace;
+    const ahead = late ? undefined : await bundles.offer(bundle, { replace });
+    if (ahead?.kind === 'refused') return refused('bundle-refused', ahead.message);
+    const takeBack = (): Promise<unknown> =>
+      isPeer && held !== undefined ? bundles.offer(held, { replace: true }) : bundles.remove(trustDomain);
+    let written = !late;
+    const commit = async (): Promise<void> => {
+      const offered = late ? await bundles.offer(bundle, { replace }) : undefined;
+      if (offered?.kind === 'refused') throw new JumpgateError('bundle-refused', offered.message, { source: 'peer' });
+      written = true;
+      const outcome = await store.put(key, value, before?.version ?? 'absent');
+      if (outcome.kind !== 'stored') {
+        const message = `the peer ${name} was changed by somebody else at the same time`;
+        throw new JumpgateError('store-contended', message, { source: 'local', retry: 'later' });
+      }
+      written = false;
+    };
+    // What cannot be taken back is a bundle without a peer, which admits nobody and which the next join replaces.
+    const dispose = async (): Promise<void> => {
+      if (written) await takeBack().catch(() => undefined);
+    };
+    return { kind: 'prepared', commit, [Symbol.asyncDispose]: dispose };
+  }
+
+  async #isPeer(trustDomain: TrustDomain): Promise<boolean> {
+    const known = [...this.#options.declared(), ...(await this.#stored())];
+    return known.some((peer) => peer.trustDomain === trustDomain);
   }
 
   async #stored(): Promise<readonly StoredPeer[]> {

@@ -1,12 +1,10 @@
 /** The accepting side of control streams: grpc-js behind the gateway's own engine, on a Unix socket. */
-import { timingSafeEqual } from 'node:crypto';
-
 import { Server, ServerCredentials, status, type Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
 import { JumpgateError } from '../../base/errors.ts';
 import { FRAME_BYTES_MAX } from './frame.ts';
 import { frameStream, type FrameStream } from './frame-stream.ts';
-import { INSTANCE_FIELD, PEER_FIELD, SYNC_METHOD, TOKEN_FIELD } from './service.ts';
+import { INSTANCE_FIELD, isSameToken, PEER_FIELD, SYNC_METHOD, TOKEN_FIELD } from './service.ts';
 
 /** Streams of all peers at once; the engine limits each peer far below this. */
 const STREAMS_MAX = 1_000;
@@ -28,7 +26,7 @@ export async function servePeering(options: PeeringServerOptions): Promise<Async
   const sync = (call: ServerDuplexStream<Buffer, Buffer>): void => {
     const peer = sole(call.metadata, PEER_FIELD);
     const instance = sole(call.metadata, INSTANCE_FIELD);
-    if (!sameToken(sole(call.metadata, TOKEN_FIELD), options.token) || peer === undefined || instance === undefined) {
+    if (!isSameToken(sole(call.metadata, TOKEN_FIELD), options.token) || peer === undefined || instance === undefined) {
       call.emit('error', { code: status.UNAUTHENTICATED, details: 'not this gateway' });
       return;
     }
@@ -62,10 +60,4 @@ function sole(metadata: Metadata, name: string): string | undefined {
   const values = metadata.get(name);
   const [value] = values;
   return values.length === 1 && typeof value === 'string' ? value : undefined;
-}
-
-function sameToken(shown: string | undefined, token: string): boolean {
-  const left = Buffer.from(shown ?? '');
-  const right = Buffer.from(token);
-  return left.length === right.length && timingSafeEqual(left, right);
 }

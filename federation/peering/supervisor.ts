@@ -21,9 +21,6 @@ import { bestStatus, NO_STREAM, statusOf, type PeeringStatus } from './status.ts
 /** Full jitter up to 10 s: a peer that came back is found soon, a peer that is away costs next to nothing. */
 const RECONNECT: BackoffOptions = { minMs: 100, maxMs: 10_000 };
 
-/** However many nudges come, the peer's endpoint is asked at most so often (federation.md, rule 8). */
-const NUDGE_INTERVAL_MS = 5_000;
-
 /** Streams of one peer at once: more replicas than anybody runs, and those being fenced. */
 const STREAMS_PER_PEER_MAX = 64;
 
@@ -45,7 +42,7 @@ export interface SupervisorOptions {
   readonly exportsFor: (peer: string) => readonly CatalogueEntry[];
   readonly bundlesOf: (peer: string) => BundleSequences;
   readonly onCatalogue: (peer: string, catalogue: ImportedCatalogue) => void | Promise<void>;
-  /** Fetch this peer's bundle from its configured endpoint; at most every 5 s. */
+  /** Fetch this peer's bundle from its configured endpoint. Called as often as the peer nudges: throttling is the fetcher's. */
   readonly onBundleNudge: (peer: string) => void;
   readonly onTerminated: (peer: string, tombstone: string) => void;
   readonly onStatus?: (peer: string, status: PeeringStatus) => void;
@@ -69,8 +66,6 @@ interface Supervised {
   held: HeldCatalogue | undefined;
   lastEnd: SessionEnd | undefined;
   terminatedBy: string | undefined;
-  nudgedAtMs: number;
-  nudgePending: boolean;
 }
 
 /** See the head of this file. */
@@ -190,7 +185,7 @@ export class PeeringSupervisor implements AsyncDisposable {
     opened: { instance: string; stream: FrameStream },
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { self, clock, timing, exportsFor, bundlesOf, log } = this.#options;
+    const { self, clock, timing, exportsFor, bundlesOf, onBundleNudge, log } = this.#options;
     const { name, trustDomain } = supervised.peer;
     const { instance, stream } = opened;
     let wasActive = false;
@@ -212,7 +207,7 @@ export class PeeringSupervisor implements AsyncDisposable {
           await this.#options.onCatalogue(name, received.catalogue);
           supervised.held = received;
         },
-        fetchBundle: () => this.#nudge(supervised),
+        fetchBundle: () => onBundleNudge(name),
         terminated: (tombstone) => {
           supervised.terminatedBy = tombstone;
           this.#options.onTerminated(name, tombstone);
@@ -248,24 +243,6 @@ export class PeeringSupervisor implements AsyncDisposable {
     }
   }
 
-  #nudge(supervised: Supervised): void {
-    const { clock, onBundleNudge } = this.#options;
-    const waitMs = supervised.nudgedAtMs + NUDGE_INTERVAL_MS - clock.monotonic();
-    if (waitMs <= 0) {
-      supervised.nudgedAtMs = clock.monotonic();
-      onBundleNudge(supervised.peer.name);
-      return;
-    }
-    if (supervised.nudgePending) return;
-    supervised.nudgePending = true;
-    this.#lifetime.run('bundle nudge', async (signal) => {
-      await sleep(clock, waitMs, signal);
-      supervised.nudgePending = false;
-      supervised.nudgedAtMs = clock.monotonic();
-      if (this.#peers.get(supervised.peer.name) === supervised) onBundleNudge(supervised.peer.name);
-    });
-  }
-
   #tell(peer: string): void {
     const status = this.status(peer);
     if (status !== undefined) this.#options.onStatus?.(peer, status);
@@ -281,7 +258,5 @@ function fresh(peer: SupervisedPeer): Supervised {
     held: undefined,
     lastEnd: undefined,
     terminatedBy: undefined,
-    nudgedAtMs: -Infinity,
-    nudgePending: false,
   };
 }

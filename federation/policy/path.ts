@@ -10,7 +10,10 @@ const ILLEGAL_BYTE = /[^!-~]|#/;
  * What services decode, collapse or cut in different ways: encoded separators, parameters, empty segments,
  * encoded controls, and escapes of escapes.
  */
-const OBSCURE = /\/\/|;|%2f|%5c|%3b|%[01][0-9a-f]|%7f|%25[0-9a-f]{2}/i;
+const OBSCURE = /\/\/|;|%2f|%5c|%3b|%[01][0-9a-f]|%7f/i;
+
+/** What is left of an escape that was itself written in escapes, such as `%25%32%65`, which is `.` to whoever decodes twice. */
+const NESTED_ESCAPE = /%[0-9a-f]{2}/i;
 
 /** `/package.Service/Method`: the characters of protobuf names, and `-`, which hand-made services use. */
 const GRPC_PATH = /^\/([A-Za-z0-9_.-]+)\/([A-Za-z0-9_.-]+)$/;
@@ -45,7 +48,7 @@ export function pathProblem(target: string): string | undefined {
  * digits of escapes (RFC 3986 §6.2.2.1). Paths with `%2F`, `%5C`, `;` or empty segments match no pattern.
  */
 export function matchesPath(pattern: string, path: string): boolean {
-  if (OBSCURE.test(path)) return false;
+  if (isObscure(path)) return false;
   const wanted = upperEscapes(pattern).split('/');
   const found = upperEscapes(path).split('/');
   const suffix = wanted.at(-1) === '**';
@@ -59,8 +62,7 @@ export function checkPathPattern(text: string): string | undefined {
   if (text.includes('?')) return 'patterns are over paths, without ? and query';
   const problem = pathProblem(text);
   if (problem !== undefined) return problem;
-  if (OBSCURE.test(text))
-    return 'it matches nothing: %2F, %5C, ;, empty segments and escaped controls match no pattern';
+  if (isObscure(text)) return 'it matches nothing: %2F, %5C, ;, empty segments and escaped controls match no pattern';
   const segments = text.slice(1).split('/');
   for (const [index, segment] of segments.entries()) {
     if (segment === '**' && index < segments.length - 1) return '** stands at the end only';
@@ -99,6 +101,10 @@ function decode(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function isObscure(path: string): boolean {
+  return OBSCURE.test(path) || NESTED_ESCAPE.test(decode(path) ?? '');
 }
 
 /** Also `..;v=1`, which servlet containers take for `..`. */

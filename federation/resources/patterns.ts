@@ -1,34 +1,22 @@
 /** Schemas of what a rule admits: HTTP methods, path patterns, gRPC methods. */
 import { object, optional } from '../../base/config/object.ts';
 import { list, parsed, type Schema, text } from '../../base/config/schema.ts';
+import { checkGrpcPattern, checkPathPattern } from '../policy/path.ts';
 import { type HttpWhat, type PathPattern, type What } from '../policy/rule.ts';
 
 /** Security.md §3, request target. */
 const PATH_CHARS_MAX = 8192;
-
-/** The problem of a path pattern, else `undefined`. */
-export function pathPatternProblem(pattern: string): string | undefined {
-  if (pattern.length > PATH_CHARS_MAX) return `expected a path of at most ${PATH_CHARS_MAX} characters`;
-  if (!/^\/[\x21-\x7e]*$/.test(pattern))
-    return 'expected a path that begins with "/", without spaces or other characters to be percent-encoded';
-  if (/[?#]/.test(pattern)) return "expected a path without query and fragment: a call's query is not looked at";
-  const segments = pattern.slice(1).split('/');
-  for (const [index, segment] of segments.entries()) {
-    if (segment === '.' || segment === '..') return 'expected no "." or ".." segments, they match no call';
-    if (segment === '' && index < segments.length - 1) return 'expected no empty segments (//)';
-    if (segment === '**' && index < segments.length - 1) return 'expected "**" only as the last segment';
-    if (segment.includes('*') && segment !== '*' && segment !== '**')
-      return 'expected "*" to be a whole segment: part of one is never matched by it';
-  }
-  return undefined;
-}
+/** So much of a bad pattern is shown. */
+const SHOWN_CHARS_MAX = 200;
 
 /** A path pattern. */
 export const pathPattern: Schema<PathPattern> = parsed(
   text('a path such as /orders/* or /orders/**'),
   (value, { problem }) => {
-    const found = pathPatternProblem(value);
-    return found === undefined ? { value } : problem(`${found}, found ${JSON.stringify(value)}`);
+    const found = value.length > PATH_CHARS_MAX ? 'no request target is as long' : checkPathPattern(value);
+    if (found === undefined) return { value };
+    const shown = JSON.stringify(value.slice(0, SHOWN_CHARS_MAX));
+    return problem(`expected ${pathPattern.expected}, found ${shown}: ${found}`);
   },
 );
 
@@ -37,11 +25,10 @@ const method: Schema<string> = parsed(
   (value, { node, place }) => (/^[A-Z][A-Z-]{0,31}$/.test(value) ? { value } : place.unexpected(node, method.expected)),
 );
 
-const GRPC = /^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*\/(?:\*|[A-Za-z_]\w*)$/;
-
 const grpcMethod: Schema<string> = parsed(
-  text('a gRPC method package.Service/Method or package.Service/*', { pattern: GRPC.source }),
-  (value, { node, place }) => (GRPC.test(value) ? { value } : place.unexpected(node, grpcMethod.expected)),
+  text('a gRPC method package.Service/Method or package.Service/*'),
+  (value, { node, place }) =>
+    checkGrpcPattern(value) === undefined ? { value } : place.unexpected(node, grpcMethod.expected),
 );
 
 const http: Schema<HttpWhat> = parsed(

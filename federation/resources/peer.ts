@@ -24,11 +24,13 @@ const endpoint = parsed(
   },
 );
 
+const bundleFile = parsed(filePath('the path of a bundle'), (path, { origin }) => ({ value: { path, origin } }));
+
 const fields = object('the spec of a Peer', {
   trustDomain: required(trustDomain),
   gatewayId: optional(spiffeId),
   gateways: defaulted(list(dialAddress), []),
-  bundle: optional(object('the bootstrap bundle as file: PATH', { file: required(filePath('the path of a bundle')) })),
+  bundle: optional(object('the bootstrap bundle as file: PATH', { file: required(bundleFile) })),
   bundleEndpoint: defaulted(endpoint, { kind: 'link' }),
   listen: notEnforced,
   transit: notEnforced,
@@ -36,7 +38,7 @@ const fields = object('the spec of a Peer', {
 });
 
 /** `spec` of a Peer. */
-export const peerSchema: Schema<PeerSpec> = parsed(fields, (spec, reading: Reading) => {
+export const peerSchema: Schema<PeerSpec> = parsed(fields, (spec, reading: Reading): Decoded<PeerSpec> => {
   const gatewayId = spec.gatewayId ?? gatewayIdOf(spec.trustDomain);
   const ids = [gatewayId, ...(spec.bundleEndpoint.kind === 'link' ? [] : [spec.bundleEndpoint.spiffeId])];
   for (const id of ids) {
@@ -44,5 +46,8 @@ export const peerSchema: Schema<PeerSpec> = parsed(fields, (spec, reading: Readi
     if (found !== undefined) return reading.problem(found);
   }
   const { trustDomain: domain, gateways, bundleEndpoint } = spec;
-  return { value: { trustDomain: domain, gatewayId, gateways, bundleFile: spec.bundle?.file, bundleEndpoint } };
+  const facts = { trustDomain: domain, gatewayId, gateways, bundleEndpoint };
+  const file = spec.bundle?.file;
+  if (file === undefined) return { value: { ...facts, bundleFile: undefined } };
+  return { value: { ...facts, bundleFile: file.path, bundleFileOrigin: file.origin } };
 });

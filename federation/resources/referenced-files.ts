@@ -1,10 +1,11 @@
 /** The files that documents name: there, readable, private where they are secret, and what they should be. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { codeOf, messageOf } from '../../base/errors.ts';
+import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Origin } from '../../base/origin.ts';
 import { type ProblemList } from '../../base/config/problem.ts';
-import { type Edge, type ResourceSet } from './values.ts';
+import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
+import { type Edge, type Peer, type ResourceSet } from './values.ts';
 
 /** A chain of certificates, a key, a bundle or a token is far smaller. */
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -26,11 +27,25 @@ export async function checkReferencedFiles(set: ResourceSet, problems: ProblemLi
     await secret(store.passwordFile, 'spec.store.redis.passwordFile');
     await secret(store.sealKeyFile, 'spec.store.redis.sealKeyFile');
   }
-  for (const { spec, origin } of set.peers) {
-    if (spec.bundleFile === undefined) continue;
-    await contents({ path: spec.bundleFile, origin, at: 'spec.bundle.file', secret: false }, problems);
-  }
+  for (const peer of set.peers) await checkBundle(peer, problems);
   for (const edge of set.edges) await checkEdge(edge, problems);
+}
+
+async function checkBundle({ spec, origin: document }: Peer, problems: ProblemList): Promise<void> {
+  const { bundleFile, bundleFileOrigin: origin = document, trustDomain } = spec;
+  if (bundleFile === undefined) return;
+  const at = 'spec.bundle.file';
+  const read = await contents({ path: bundleFile, origin, at, secret: false }, problems);
+  if (read === undefined) return;
+  const expected = `expected a SPIFFE bundle in ${bundleFile}`;
+  try {
+    const { bundle } = readBundleDocument(read, trustDomain);
+    if (bundle.x509Authorities.length > 0) return;
+    problems.add({ origin, path: at, message: `${expected}, found one without a usable X.509 authority` });
+  } catch (error) {
+    if (!(error instanceof JumpgateError)) throw error;
+    problems.add({ origin, path: at, message: `${expected}: ${error.message}` });
+  }
 }
 
 async function checkEdge({ spec, origin }: Edge, problems: ProblemList): Promise<void> {

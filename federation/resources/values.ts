@@ -64,6 +64,8 @@ export interface PeerSpec {
   readonly gateways: readonly HostPort[];
   /** Absolute path of a bootstrap bundle; without one (and without a stored one) the peer is AwaitingBundle. */
   readonly bundleFile: string | undefined;
+  /** Where `bundleFile` is written. */
+  readonly bundleFileOrigin?: Origin;
   readonly bundleEndpoint:
     { readonly kind: 'https_spiffe'; readonly url: string; readonly spiffeId: SpiffeId } | { readonly kind: 'link' };
 }

@@ -68,29 +68,11 @@ export function adminRoutes(operations: GatewayOperations): readonly AdminRoute[
  */
 export async function openAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const rule = accessRule(options);
-  const app = createApp();
-  app.addHook('onRequest', async (request, reply) => {
-    void reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
-    const refusal = refuseAccess(rule, {
-      method: request.method,
-      authorization: request.headers.authorization,
-      host: request.headers.host,
-      origin: request.headers.origin,
-      fetchSite: single(request.headers['sec-fetch-site']),
-      contentType: request.headers['content-type'],
-      localAddress: request.socket.localAddress,
-    });
-    if (refusal === undefined) return undefined;
-    options.log.warn('admin request refused', {
-      code: refusal.code,
-      method: request.method,
-      remote: remoteOf(request),
-    });
-    // The body is not read, so the connection cannot be used again.
-    void reply.header('connection', 'close');
-    if (refusal.status === 401) void reply.header('www-authenticate', 'Bearer');
-    return send(reply, failure(refusal.status, refusal.code, refusal.message));
+  // A path that cannot be decoded fails before any hook runs: without the token it learns no more than others.
+  const app = createApp((error, request, reply) => {
+    if (guard(request, reply, { rule, log: options.log }) === undefined) void send(reply, failureOf(error));
   });
+  app.addHook('onRequest', async (request, reply) => guard(request, reply, { rule, log: options.log }));
   app.setNotFoundHandler((request, reply) => send(reply, failure(404, 'not-found', `no route ${request.method} here`)));
   app.setErrorHandler((error, request, reply) => {
     const found = failureOf(error);
@@ -111,9 +93,36 @@ export async function openAdminServer(options: AdminServerOptions): Promise<Admi
   };
 }
 
-function createApp(): FastifyInstance {
+/** Sends the refusal of a request that may not go on; `undefined` if it may. */
+function guard(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { rule, log }: { readonly rule: AccessRule; readonly log: Logger },
+): FastifyReply | undefined {
+  void reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+  const refusal = refuseAccess(rule, {
+    method: request.method,
+    authorization: request.headers.authorization,
+    host: request.headers.host,
+    origin: request.headers.origin,
+    fetchSite: single(request.headers['sec-fetch-site']),
+    contentType: request.headers['content-type'],
+    localAddress: request.socket.localAddress,
+  });
+  if (refusal === undefined) return undefined;
+  log.warn('admin request refused', { code: refusal.code, method: request.method, remote: remoteOf(request) });
+  // The body is not read, so the connection cannot be used again.
+  void reply.header('connection', 'close');
+  if (refusal.status === 401) void reply.header('www-authenticate', 'Bearer');
+  return send(reply, failure(refusal.status, refusal.code, refusal.message));
+}
+
+function createApp(
+  frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => void,
+): FastifyInstance {
   const app = fastify({
     logger: false,
+    frameworkErrors,
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: 256 },

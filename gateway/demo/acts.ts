@@ -41,8 +41,8 @@ export const ACTS: readonly Act[] = [
   {
     title: 'A gRPC unary call from eu-west to us-east',
     expectation: 'the answer of Charge, with the caller in it',
-    asked: () => [`payments.v1.Payments/Charge "12 EUR" of ${PAYMENTS}, as ${CALLERS.checkout}`],
-    play: async (stage) => {
+    asked: (): readonly string[] => [`payments.v1.Payments/Charge "12 EUR" of ${PAYMENTS}, as ${CALLERS.checkout}`],
+    play: async (stage: Stage): Promise<Outcome> => {
       using client = new PaymentsClient(stage.listener('eu', 0), PAYMENTS);
       const answer = await client.charge('12 EUR');
       return {
@@ -54,10 +54,10 @@ export const ACTS: readonly Act[] = [
   {
     title: 'A gRPC streaming call from eu-west to us-east',
     expectation: `${TICKS} ticks in order`,
-    asked: () => [
+    asked: (): readonly string[] => [
       `payments.v1.Payments/Watch of ${PAYMENTS}, as ${CALLERS.checkout}, until ${TICKS} messages have come`,
     ],
-    play: async (stage) => {
+    play: async (stage: Stage): Promise<Outcome> => {
       using client = new PaymentsClient(stage.listener('eu', 0), PAYMENTS);
       const ticks = await client.ticks(TICKS);
       return { came: [ticks.join(', ')], expected: ticks.join() === 'tick 1,tick 2,tick 3' };
@@ -106,8 +106,10 @@ export const ACTS: readonly Act[] = [
   {
     title: 'A third mesh that nobody registered dials us-east with a certificate of its own CA',
     expectation: 'the connection is closed before anything is answered',
-    asked: (stage) => [`TLS to ${stage.jump} with the SVID spiffe://mallory.example.org/jumpgate`],
-    play: async (stage) => {
+    asked: (stage: Stage): readonly string[] => [
+      `TLS to ${stage.jump} with the SVID spiffe://mallory.example.org/jumpgate`,
+    ],
+    play: async (stage: Stage): Promise<Outcome> => {
       const came = await connectAsStranger(stage.jump, stage.clock);
       return { came: [came.message], expected: came.refused };
     },
@@ -115,8 +117,8 @@ export const ACTS: readonly Act[] = [
   {
     title: 'From outside: a public HTTPS call to the edge of us-east becomes a call to eu-west',
     expectation: 'status 200, and the service sees the edge as caller',
-    asked: (stage) => [`curl https://${stage.edgeHost}/stock/7   (at ${stage.edge})`],
-    play: async ({ edge, edgeHost, edgeCertificate }) => {
+    asked: (stage: Stage): readonly string[] => [`curl https://${stage.edgeHost}/stock/7   (at ${stage.edge})`],
+    play: async ({ edge, edgeHost, edgeCertificate }: Stage): Promise<Outcome> => {
       const answer = await callLocally({
         listener: edge,
         host: edgeHost,
@@ -132,10 +134,10 @@ export const ACTS: readonly Act[] = [
   {
     title: 'Calls and a stream that go on while us-east rotates its root',
     expectation: 'the root changes, no call fails, and the stream goes on',
-    asked: () => [
+    asked: (): readonly string[] => [
       'jumpgate rotate -f us-east, with HTTP calls us-east to eu-west and a gRPC stream eu-west to us-east running',
     ],
-    play: async (stage) => rotateUnderCalls(stage, { orders: ORDERS, payments: PAYMENTS }),
+    play: async (stage: Stage): Promise<Outcome> => rotateUnderCalls(stage, { orders: ORDERS, payments: PAYMENTS }),
   },
 ];
 
@@ -153,10 +155,10 @@ function httpAct(act: {
   return {
     title,
     expectation,
-    asked: (stage) => [
+    asked: (stage: Stage): readonly string[] => [
       `curl -X ${method} -H 'Host: ${host}' http://${stage.listener('us', act.listener)}${path}   (as ${CALLERS[act.caller]})`,
     ],
-    play: async (stage) => {
+    play: async (stage: Stage): Promise<Outcome> => {
       const answer = await callLocally({ listener: stage.listener('us', act.listener), host, method, path });
       return { came: shown(answer), expected: act.expected(answer) };
     },

@@ -22,9 +22,14 @@ export interface EdgeDeps {
   readonly sink: CallSink;
 }
 
+/** Where calls from outside enter. */
+export function edgeEntry(edge: string): EntryPoint {
+  return { direction: 'edge', listener: edge, audience: 'stranger', from: 'caller' };
+}
+
 /** Answers the call; resolves at its end and never rejects. */
 export async function edgeCall(call: IncomingCall, edge: string, deps: EdgeDeps): Promise<void> {
-  const entry: EntryPoint = { direction: 'edge', listener: edge, audience: 'stranger', from: 'caller' };
+  const entry = edgeEntry(edge);
   const leg = openLeg(call, entry, deps);
   const problem = entryProblem(call);
   const asked = problem === undefined ? askedHost(call) : { reason: problem };

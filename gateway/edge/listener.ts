@@ -4,9 +4,10 @@ import { type Logger } from '../../base/log.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { type TlsCredentials } from '../../trust-bundles/tls/context.ts';
 import { listenServerTls } from '../../trust-bundles/tls/listen.ts';
-import { type CallListener, createCallConnections } from '../listen/connections.ts';
+import { recordRefusals } from '../forward/entry.ts';
+import { type CallListener, createCallConnections, type ListenLimits } from '../listen/connections.ts';
 import { protocolOf, tlsCallListener } from '../listen/tls.ts';
-import { edgeCall, type EdgeDeps } from './call.ts';
+import { edgeCall, type EdgeDeps, edgeEntry } from './call.ts';
 
 /** What an edge needs. */
 export interface EdgeListenOptions {
@@ -16,7 +17,7 @@ export interface EdgeListenOptions {
   readonly credentials: TlsCredentials;
   readonly deps: EdgeDeps;
   readonly log: Logger;
-  readonly connectionsMax?: number;
+  readonly limits?: Partial<ListenLimits>;
 }
 
 /** An edge, whose certificate can be replaced without closing anything. */
@@ -28,7 +29,8 @@ export interface EdgeListener extends CallListener {
 /** Opens the edge. Throws `address-in-use`, `listen-failed` or `certificate-unusable`. */
 export async function openEdge(options: EdgeListenOptions): Promise<EdgeListener> {
   const { name, deps, log } = options;
-  const connections = createCallConnections(deps.clock, options.connectionsMax);
+  const connections = createCallConnections(deps.clock, options.limits);
+  const refusals = recordRefusals(edgeEntry(name), deps);
   const listener = await listenServerTls({
     address: options.address,
     credentials: options.credentials,
@@ -41,6 +43,7 @@ export async function openEdge(options: EdgeListenOptions): Promise<EdgeListener
         protocol: protocolOf(alpn),
         scheme: 'https',
         remoteAddress,
+        refusals,
         onCall: (call) => {
           edgeCall(call, name, deps).catch((error: unknown) => {
             log.error('a call failed in an unforeseen way', { error: messageOf(error), edge: name });

@@ -2,12 +2,13 @@
 import { type Clock } from '../../base/clock.ts';
 import { pathProblem } from '../../federation/policy/path.ts';
 import { headProblem } from '../headers/limits.ts';
-import { type ReasonCode } from '../refusal/reason.ts';
+import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { entryOf, type ReasonCode } from '../refusal/reason.ts';
 import { type Audience } from '../refusal/refuse.ts';
 import { isReservedHost, normaliseHost } from '../routing/match.ts';
 import { type CallRecord, type CallSink, openRecord } from '../telemetry/call-record.ts';
 import { type Deadline, startDeadline } from './deadline.ts';
-import { type IncomingCall, isGrpc } from './exchange.ts';
+import { type EarlyRefusals, type IncomingCall, isGrpc } from './exchange.ts';
 import { type Leg } from './leg.ts';
 
 /** Where a call enters. */
@@ -33,6 +34,23 @@ export function openLeg(
     path: call.path,
   };
   return { call, audience: entry.audience, record: openRecord(start, deps.clock, deps.sink) };
+}
+
+/** Records requests that never became calls, so that what was refused at the door is counted and logged like any refusal. */
+export function recordRefusals(
+  entry: EntryPoint,
+  deps: { readonly clock: Clock; readonly sink: CallSink },
+  caller?: SpiffeId,
+): EarlyRefusals {
+  const { direction, listener } = entry;
+  return {
+    tellReason: entry.audience === 'trusted',
+    record: ({ reason, ...head }) => {
+      const record = openRecord({ direction, listener, ...head }, deps.clock, deps.sink);
+      record.find({ caller, reason, verdict: 'denial' });
+      record.close({ status: entryOf(reason).status, grpcStatus: undefined, bytesIn: 0, bytesOut: 0 });
+    },
+  };
 }
 
 /** Why the head of a call is refused before anything is looked up; `undefined` when it is in order. */

@@ -1,6 +1,8 @@
 /** One call as every engine shows it: the interface over HTTP/1.1 and HTTP/2 behind which node:http and node:http2 are to be replaced. */
 import { type Readable, type Writable } from 'node:stream';
 
+import { type ReasonCode } from '../refusal/reason.ts';
+
 /** A header or trailer field: name in lower case, without pseudo-headers, in the order of the wire; duplicates stay apart. */
 export type HeaderField = readonly [name: string, value: string];
 
@@ -34,6 +36,23 @@ export interface IncomingCall {
   abort(code: AbortCode): void;
   /** Aborted when the caller goes away, or its stream breaks, before the response is complete. */
   readonly closed: AbortSignal;
+}
+
+/** A request that an engine refused before it was a call: it could not be read, or took too long. What is not known is ''. */
+export interface EarlyRefusal {
+  readonly protocol: 'http1' | 'http2';
+  readonly reason: ReasonCode;
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+}
+
+/** Who learns of early refusals. */
+export interface EarlyRefusals {
+  /** Whether the other end may see the reason code, as callers on outbound listeners do. */
+  readonly tellReason: boolean;
+  /** Told of each; must not throw. */
+  record(refusal: EarlyRefusal): void;
 }
 
 /** Where a response goes. */
@@ -71,7 +90,7 @@ export interface OutgoingCall {
   setTrailers(trailers: readonly HeaderField[]): void;
   /**
    * The response head. Rejects with a JumpgateError: `stale-connection` (a kept-alive connection was closed under the
-   * request), `upstream-reset`, `upstream-malformed`, `cancelled`.
+   * request), `refused-stream` (the other side has processed nothing of it), `upstream-reset`, `upstream-malformed`.
    */
   readonly response: Promise<IncomingResponse>;
   abort(code: AbortCode): void;

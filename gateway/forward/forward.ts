@@ -48,6 +48,8 @@ export type Forwarded =
       readonly bytesIn: number;
       /** The kept-alive connection was closed under the request: a request without body can be sent again. */
       readonly stale: boolean;
+      /** The upstream took nothing of the call and nothing of its body was read: it can be sent elsewhere. */
+      readonly untouched: boolean;
       /** The peer's gateway refused, rather than something having broken. */
       readonly refused: boolean;
     };
@@ -55,7 +57,7 @@ export type Forwarded =
 /** Forwards and resolves at the call's end; never rejects. The outgoing request is cancelled by the signal it was made with. */
 export async function forward(forwarding: Forwarding): Promise<Forwarded> {
   const { call, outgoing, deadline } = forwarding;
-  const progress = { bytesIn: 0, requestDone: !call.hasBody };
+  const progress: Progress = { bytesIn: 0, requestDone: !call.hasBody, unwanted: false, answered: false };
   if (call.hasBody) void sendBody(forwarding, progress);
   let response: IncomingResponse;
   try {
@@ -64,12 +66,22 @@ export async function forward(forwarding: Forwarding): Promise<Forwarded> {
     return failed(forwarding, progress.bytesIn, error);
   }
   deadline.answered();
+  progress.answered = true;
+  // The upstream wants no more of the request, and the caller must not wait for its body to be taken.
+  if (progress.unwanted) call.body.resume();
   response.body.on('error', () => undefined);
   const verdict = judgeHeaders(forwarding, response);
   if (verdict.kind === 'refuse') {
     outgoing.abort('cancel');
     const refused = verdict.reason !== forwarding.broken;
-    return { kind: 'failed', reason: verdict.reason, bytesIn: progress.bytesIn, stale: false, refused };
+    return {
+      kind: 'failed',
+      reason: verdict.reason,
+      bytesIn: progress.bytesIn,
+      stale: false,
+      untouched: false,
+      refused,
+    };
   }
   const end = await sendResponse(forwarding, response, verdict.headers);
   if (!progress.requestDone) {
@@ -88,7 +100,15 @@ export async function forward(forwarding: Forwarding): Promise<Forwarded> {
   };
 }
 
-async function sendBody(forwarding: Forwarding, progress: { bytesIn: number; requestDone: boolean }): Promise<void> {
+interface Progress {
+  bytesIn: number;
+  requestDone: boolean;
+  /** The upstream stopped taking the body. */
+  unwanted: boolean;
+  answered: boolean;
+}
+
+async function sendBody(forwarding: Forwarding, progress: Progress): Promise<void> {
   const { call, outgoing } = forwarding;
   const count = (chunk: Buffer): void => {
     progress.bytesIn += chunk.length;
@@ -105,8 +125,10 @@ async function sendBody(forwarding: Forwarding, progress: { bytesIn: number; req
   });
   progress.requestDone = pumped.kind === 'done';
   if (pumped.kind === 'source-failed') outgoing.abort('cancel');
-  // The upstream wants no more; its response may still come, and the caller must not wait for its body to be taken.
-  if (pumped.kind === 'sink-failed') call.body.resume();
+  call.body.off('data', count);
+  progress.unwanted = pumped.kind === 'sink-failed';
+  // Unanswered, the call may still go elsewhere with its body.
+  if (progress.unwanted && progress.answered) call.body.resume();
 }
 
 function judgeHeaders(forwarding: Forwarding, response: IncomingResponse): ResponseHeaders {
@@ -176,9 +198,13 @@ function grpcStatusOf(fields: readonly HeaderField[]): number | undefined {
 }
 
 function failed(forwarding: Forwarding, bytesIn: number, error: unknown): Forwarded {
+  const { call, deadline, broken } = forwarding;
+  const unsent = codeOf(error) === 'refused-stream';
   const stale = codeOf(error) === 'stale-connection';
-  let reason: ReasonCode = forwarding.broken;
-  if (forwarding.deadline.expired.aborted) reason = 'deadline';
-  if (forwarding.call.closed.aborted) reason = 'caller-gone';
-  return { kind: 'failed', reason, bytesIn, stale, refused: false };
+  let reason: ReasonCode = broken;
+  if (unsent) reason = broken === 'link-failed' ? 'link-refused' : 'service-unavailable';
+  if (deadline.expired.aborted) reason = 'deadline';
+  if (call.closed.aborted) reason = 'caller-gone';
+  const untouched = unsent && (!call.hasBody || (bytesIn === 0 && !call.body.readableEnded));
+  return { kind: 'failed', reason, bytesIn, stale, untouched, refused: false };
 }

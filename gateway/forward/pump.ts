@@ -27,6 +27,8 @@ export function pump(options: Pump): Promise<Pumped> {
     const settle = (kind: Pumped['kind']): void => {
       source.off('data', onData).off('end', onEnd).off('close', onSourceClose);
       sink.off('drain', onDrain).off('finish', onFinish).off('close', onSinkClose);
+      // Without its listener the source would flow into nothing; what has not left it can still go to another sink.
+      if (kind === 'sink-failed' && !ended) source.pause();
       resolve({ kind, bytes });
     };
     const onData = (chunk: Buffer): void => {
@@ -54,6 +56,7 @@ export function pump(options: Pump): Promise<Pumped> {
     source.on('close', onSourceClose).on('end', onEnd);
     sink.on('drain', onDrain).on('finish', onFinish).on('close', onSinkClose);
     source.on('data', onData);
+    if (source.isPaused()) source.resume();
     if (source.destroyed && !source.readableEnded) settle('source-failed');
     else if (sink.destroyed) settle('sink-failed');
   });

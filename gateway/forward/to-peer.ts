@@ -17,8 +17,8 @@ export interface PeerLinks {
   pick(peer: string): Upstream | undefined;
 }
 
-/** Links tried when one turns out to be closing; the request has not left then. */
-const PICKS_MAX = 3;
+/** Links asked for when one turns out to be closing or refuses the stream; the request has not been looked at then. */
+const PICKS_MAX = 4;
 
 /** Where the call goes, and on whose behalf. */
 export interface PeerTarget {
@@ -33,24 +33,38 @@ export interface PeerTarget {
   readonly forwarded: readonly HeaderField[];
 }
 
-/** Sends the call and ends its record. */
+/** Sends the call and ends its record. What one link refused goes to another one, as long as nothing of it is lost by that. */
 export async function toPeer(leg: Leg, target: PeerTarget): Promise<void> {
   const { call } = leg;
   const signal = AbortSignal.any([call.closed, target.deadline.expired]);
-  const head = linkHead(leg, target, target.permit.caller);
-  const outgoing = start(target, head, signal);
-  if (typeof outgoing === 'string') {
-    refuseLeg(leg, outgoing, 'error');
-    return;
+  const refusing = new Set<Upstream>();
+  let reason: ReasonCode = target.imported.state === 'stale' ? 'import-stale' : 'peer-unavailable';
+  for (let attempt = 0; attempt < PICKS_MAX; attempt += 1) {
+    const link = target.links.pick(target.peer.name);
+    if (link === undefined) break;
+    if (refusing.has(link)) continue;
+    const outgoing = start(link, linkHead(leg, target, target.permit.caller), signal);
+    if (outgoing === 'not-sent') continue;
+    if (outgoing === 'header-malformed') {
+      refuseLeg(leg, outgoing, 'error');
+      return;
+    }
+    const forwarded = await forward({
+      call,
+      outgoing,
+      deadline: target.deadline,
+      broken: 'link-failed',
+      onResponse: (headers) => fromPeer(leg, headers),
+    });
+    const again = forwarded.kind === 'failed' && forwarded.untouched && !signal.aborted;
+    if (!again) {
+      endLeg(leg, forwarded);
+      return;
+    }
+    refusing.add(link);
+    reason = forwarded.reason;
   }
-  const forwarded = await forward({
-    call,
-    outgoing,
-    deadline: target.deadline,
-    broken: 'link-failed',
-    onResponse: (headers) => fromPeer(leg, headers),
-  });
-  endLeg(leg, forwarded);
+  refuseLeg(leg, reason, 'error');
 }
 
 function linkHead(leg: Leg, target: PeerTarget, caller: SpiffeId): RequestHead {
@@ -74,17 +88,12 @@ function linkHead(leg: Leg, target: PeerTarget, caller: SpiffeId): RequestHead {
   };
 }
 
-function start(target: PeerTarget, head: RequestHead, signal: AbortSignal): OutgoingCall | ReasonCode {
-  for (let attempt = 0; attempt < PICKS_MAX; attempt += 1) {
-    const link = target.links.pick(target.peer.name);
-    if (link === undefined) break;
-    try {
-      return link.request(head, signal);
-    } catch (error) {
-      if (codeOf(error) !== 'not-sent') return 'header-malformed';
-    }
+function start(link: Upstream, head: RequestHead, signal: AbortSignal): OutgoingCall | 'not-sent' | 'header-malformed' {
+  try {
+    return link.request(head, signal);
+  } catch (error) {
+    return codeOf(error) === 'not-sent' ? 'not-sent' : 'header-malformed';
   }
-  return target.imported.state === 'stale' ? 'import-stale' : 'peer-unavailable';
 }
 
 /** Of what gateways write, a peer's reason alone passes, and to trusted callers only; strangers get a refusal of ours. */

@@ -7,7 +7,7 @@ import { serviceIdentity } from '../headers/identity.ts';
 import { stripRequest, stripResponse } from '../headers/strip.ts';
 import { type ServicePools } from '../routing/service-pool.ts';
 import { type Deadline } from './deadline.ts';
-import { type HeaderField, isGrpc, type OutgoingCall, type RequestHead } from './exchange.ts';
+import { type HeaderField, type IncomingCall, isGrpc, type OutgoingCall, type RequestHead } from './exchange.ts';
 import { forward, type Forwarded } from './forward.ts';
 import { endLeg, type Leg, refuseLeg } from './leg.ts';
 
@@ -48,11 +48,15 @@ export async function toService(leg: Leg, target: ServiceTarget): Promise<void> 
       broken: 'service-failed',
       onResponse: (headers) => ({ kind: 'pass', headers: stripResponse(headers), reason: undefined }),
     });
-    const again = forwarded.kind === 'failed' && forwarded.stale && !call.hasBody && IDEMPOTENT.includes(call.method);
-    if (!again || signal.aborted) break;
+    if (!mayGoAgain(call, forwarded) || signal.aborted) break;
   }
   if (forwarded === undefined) refuseLeg(leg, 'service-unavailable', 'error');
   else endLeg(leg, forwarded);
+}
+
+function mayGoAgain(call: IncomingCall, forwarded: Forwarded): boolean {
+  if (forwarded.kind !== 'failed') return false;
+  return forwarded.untouched || (forwarded.stale && !call.hasBody && IDEMPOTENT.includes(call.method));
 }
 
 /** The request under way; `again` when the connection went away before it left; `undefined` when the call was refused. */

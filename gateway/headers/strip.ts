@@ -22,9 +22,10 @@ const GATEWAYS_OWN = new Set([
   'x-forwarded-for',
 ]);
 
-/** Whether `name` is one that only gateways write. */
+/** Whether `name` is one that only gateways write; CGI-like services take `_` for `-`, so both spellings are. */
 export function isGatewaysOwn(name: string): boolean {
-  return name.startsWith('jumpgate-') || GATEWAYS_OWN.has(name);
+  const dashed = name.replaceAll('_', '-');
+  return dashed.startsWith('jumpgate-') || GATEWAYS_OWN.has(dashed);
 }
 
 /** A request's headers without hop-by-hop fields and gateways' names; `te` stays where it says `trailers`. */

@@ -1,29 +1,33 @@
 /** HTTP/1.1 on accepted connections: each request becomes an IncomingCall. Interim, over node:http, until our own engine. */
 import http from 'node:http';
-import { Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 
+import { type Clock } from '../../base/clock.ts';
 import { codeOf } from '../../base/errors.ts';
-import { type HeaderField, hasField, type IncomingCall, type ResponseSink } from '../forward/exchange.ts';
+import {
+  type EarlyRefusal,
+  type HeaderField,
+  hasField,
+  type IncomingCall,
+  type ResponseSink,
+} from '../forward/exchange.ts';
 import { readFields } from './fields.ts';
+import { cut, type Exchange, type Http1Connection, ServedSocket } from './served-socket.ts';
 
 /** Bytes of request line and headers that node lets through: above our own 8 + 16 KiB, so that most refusals are ours. */
 const HEAD_BYTES_MAX = 32 * 1024;
 
-/** Time for a request's headers to be complete (security.md §3). */
-const HEADERS_TIMEOUT_MS = 10_000;
-
 /** How long an idle connection is kept (security.md §3). */
 const KEEP_ALIVE_TIMEOUT_MS = 300_000;
 
-/** How often node looks for requests whose headers are late. */
-const LATE_HEADERS_CHECK_MS = 2_000;
+/** How often node looks for requests whose headers are late; the looks are cheap, and late ones must not live much longer. */
+const LATE_HEADERS_CHECK_MS = 250;
 
-/** What each connection is served with. */
-export interface Http1Connection {
-  readonly scheme: 'http' | 'https';
-  readonly remoteAddress: string;
-  readonly onCall: (call: IncomingCall) => void;
+/** What a server works with. */
+export interface Http1ServerOptions {
+  readonly clock: Clock;
+  /** Time for a request's headers to be complete, from the connection's start or the request's first byte. Real time. */
+  readonly headersTimeoutMs: number;
 }
 
 /** Serves HTTP/1.1 on connections handed to it. */
@@ -34,47 +38,44 @@ export interface Http1Server extends Disposable {
 }
 
 /** Makes a server without a listening socket of its own. */
-export function createHttp1Server(): Http1Server {
-  const connections = new WeakMap<object, Http1Connection>();
+export function createHttp1Server(options: Http1ServerOptions): Http1Server {
+  const connections = new WeakMap<object, ServedSocket>();
   const state = { finishing: false };
-  const server = http.createServer({
-    maxHeaderSize: HEAD_BYTES_MAX,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    // Bodies may take any time: a total deadline would cut long uploads.
-    requestTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    connectionsCheckingInterval: LATE_HEADERS_CHECK_MS,
-    // Refused by us, so that the refusal is counted.
-    requireHostHeader: false,
-    insecureHTTPParser: false,
-  });
+  const server = http.createServer(serverOptions(options.headersTimeoutMs));
   // Unlimited here because node drops what is over the limit in silence (CVE-2026-58044); forwarding refuses the count.
   server.maxHeadersCount = 0;
   const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    const connection = connections.get(request.socket);
-    if (connection === undefined) {
+    const served = connections.get(request.socket);
+    if (served === undefined) {
       request.socket.destroy();
       return;
     }
     response.sendDate = false;
-    connection.onCall(incomingCall({ request, response, state }, connection));
+    const exchange = { request, response, gone: new AbortController() };
+    served.began(exchange);
+    served.connection.onCall(incomingCall(exchange, served.connection, state));
   };
   server.on('request', onRequest);
   server.on('checkExpectation', onRequest);
   server.on('clientError', (error: Error, socket) => {
-    answerBrokenRequest(codeOf(error), socket);
-  });
-  server.on('connect', (_request, socket) => {
     socket.on('error', () => undefined);
-    socket.end('HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+    const refusal = refusalOf(codeOf(error) ?? '');
+    const served = connections.get(socket);
+    if (refusal === undefined || served === undefined) socket.destroy();
+    else served.refuse(refusal);
+  });
+  server.on('connect', (request, socket) => {
+    const { url: path = '', headers } = request;
+    const refusal = { protocol: 'http1', reason: 'method-unsupported', method: 'CONNECT', path } as const;
+    connections.get(socket)?.refuse({ ...refusal, host: headers.host ?? '' });
   });
   // Node starts its check for late headers at this event; the server has no listening socket to cause it.
   server.emit('listening');
   return {
     serve: (socket, connection) => {
-      connections.set(socket, connection);
+      connections.set(socket, new ServedSocket(socket, connection, options.clock));
       server.emit('connection', socket);
     },
     finish: () => {
@@ -88,23 +89,38 @@ export function createHttp1Server(): Http1Server {
   };
 }
 
-/** The parser gave up: a bare status, since nothing of the request can be believed. */
-function answerBrokenRequest(code: string | undefined, socket: Duplex): void {
-  socket.on('error', () => undefined);
-  if (!socket.writable || code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  let status = '400 Bad Request';
-  if (code === 'HPE_HEADER_OVERFLOW') status = '431 Request Header Fields Too Large';
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') status = '408 Request Timeout';
-  socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+function serverOptions(headersTimeoutMs: number): http.ServerOptions {
+  // Late ones are found at the next look, which is to be within the limit.
+  const checkMs = Math.min(LATE_HEADERS_CHECK_MS, headersTimeoutMs / 4);
+  return {
+    maxHeaderSize: HEAD_BYTES_MAX,
+    headersTimeout: headersTimeoutMs - checkMs,
+    // Bodies may take any time: a total deadline would cut long uploads.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionsCheckingInterval: checkMs,
+    // Refused by us, so that the refusal is counted.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+  };
 }
 
-function incomingCall(exchange: Exchange, connection: Http1Connection): IncomingCall {
-  const { request, response } = exchange;
+/** What is wrong with a request that node's parser gave up, of which nothing can be believed; `undefined` when the connection broke. */
+function refusalOf(code: string): EarlyRefusal | undefined {
+  const unread = { protocol: 'http1', method: '', path: '', host: '' } as const;
+  if (code === 'HPE_HEADER_OVERFLOW') return { ...unread, reason: 'limit-header-bytes' };
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return { ...unread, reason: 'headers-timeout' };
+  return code.startsWith('HPE_') ? { ...unread, reason: 'request-malformed' } : undefined;
+}
+
+/** While the server finishes, every response closes its connection. */
+interface ServerState {
+  readonly finishing: boolean;
+}
+
+function incomingCall(exchange: Exchange, connection: Http1Connection, state: ServerState): IncomingCall {
+  const { request, response, gone } = exchange;
   const headers = readFields(request.rawHeaders);
-  const gone = new AbortController();
   response.once('close', () => {
     if (!response.writableFinished) gone.abort();
   });
@@ -122,7 +138,11 @@ function incomingCall(exchange: Exchange, connection: Http1Connection): Incoming
     remoteAddress: connection.remoteAddress,
     trailers: () => readFields(request.rawTrailers),
     whole: () => request.complete,
-    respond: (status, fields, end) => respond(exchange, status, fields, end ?? false),
+    respond: (status, fields, end) => {
+      // An answer before the request has ended closes the connection: what is left of the body must not become a request.
+      if (!request.complete || state.finishing) response.shouldKeepAlive = false;
+      return respond(response, status, fields, end ?? false);
+    },
     abort: (code) => {
       // `done`: an answer to an unfinished request already closes its connection.
       if (code !== 'done') cut(request.socket);
@@ -131,18 +151,13 @@ function incomingCall(exchange: Exchange, connection: Http1Connection): Incoming
   };
 }
 
-interface Exchange {
-  readonly request: http.IncomingMessage;
-  readonly response: http.ServerResponse;
-  /** Of the server: while it finishes, every response closes its connection. */
-  readonly state: { readonly finishing: boolean };
-}
-
-function respond(exchange: Exchange, status: number, fields: readonly HeaderField[], end: boolean): ResponseSink {
-  const { request, response, state } = exchange;
+function respond(
+  response: http.ServerResponse,
+  status: number,
+  fields: readonly HeaderField[],
+  end: boolean,
+): ResponseSink {
   if (!response.headersSent && !response.destroyed) {
-    // An answer before the request has ended closes the connection: what is left of the body must not become a request.
-    if (!request.complete || state.finishing) response.shouldKeepAlive = false;
     response.writeHead(status, fields.flat());
     if (end) response.end();
     else response.flushHeaders();
@@ -156,10 +171,4 @@ function respond(exchange: Exchange, status: number, fields: readonly HeaderFiel
       }
     },
   };
-}
-
-/** A reset rather than a FIN: a response that is delimited by the connection's end must not look complete. */
-function cut(socket: Duplex): void {
-  if (socket instanceof Socket) socket.resetAndDestroy();
-  else socket.destroy();
 }

@@ -13,12 +13,13 @@ import {
 } from '../forward/exchange.ts';
 import { neverIndexedOf, readBlock, trailerObject, writeBlock } from './fields.ts';
 import { resetCodeOf, type Http2Limits } from './server.ts';
+import { watchEnd } from './stream-end.ts';
 
 /** Fields and decoded bytes of a response that node lets through; counts beyond our own limits are refused by forwarding. */
 const FIELDS_MAX = 400;
 const DECODED_BLOCK_BYTES_MAX = 64 * 1024;
 
-/** Deadline of the other side's SETTINGS acknowledgement is not node's, so silence is found by `ping`. */
+/** END_STREAM on a HEADERS frame (RFC 9113 §6.2). */
 const FLAG_END_STREAM = 0x1;
 
 /** An HTTP/2 connection of which we are the client. */
@@ -197,6 +198,7 @@ function outgoingCall(
 
 function responseOf(stream: http2.ClientHttp2Stream): Promise<IncomingResponse> {
   let trailers: readonly HeaderField[] = [];
+  const ended = watchEnd(stream);
   stream.on('trailers', (_headers, _flags, raw: readonly string[]) => {
     trailers = readBlock(raw).fields;
   });
@@ -214,19 +216,23 @@ function responseOf(stream: http2.ClientHttp2Stream): Promise<IncomingResponse> 
         hasBody: (flags & FLAG_END_STREAM) === 0,
         body: stream,
         trailers: () => trailers,
-        whole: () => stream.rstCode === http2.constants.NGHTTP2_NO_ERROR,
+        whole: () => ended() && stream.rstCode === http2.constants.NGHTTP2_NO_ERROR,
       });
     });
     stream.once('close', () => {
-      reject(
-        new JumpgateError('upstream-reset', 'the stream ended before a response came', {
-          source: 'peer',
-          retry: 'later',
-          cause: failure,
-        }),
-      );
+      reject(unanswered(stream, failure));
     });
   });
   response.catch(() => undefined);
   return response;
+}
+
+/** Streams above a GOAWAY's last one count as refused too (RFC 9113 §6.8), and one without a number has never left. */
+function unanswered(stream: http2.ClientHttp2Stream, cause: unknown): JumpgateError {
+  if (stream.pending || stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM) {
+    const details = { source: 'peer', retry: 'fresh-connection', cause } as const;
+    return new JumpgateError('refused-stream', 'the other side took nothing of the request', details);
+  }
+  const details = { source: 'peer', retry: 'later', cause } as const;
+  return new JumpgateError('upstream-reset', 'the stream ended before a response came', details);
 }

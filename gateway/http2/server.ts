@@ -2,8 +2,17 @@
 import http2 from 'node:http2';
 import { type Duplex } from 'node:stream';
 
-import { type AbortCode, type HeaderField, type IncomingCall, type ResponseSink } from '../forward/exchange.ts';
+import { codeOf } from '../../base/errors.ts';
+import {
+  type AbortCode,
+  type EarlyRefusals,
+  type HeaderField,
+  type IncomingCall,
+  type ResponseSink,
+} from '../forward/exchange.ts';
 import { neverIndexedOf, readBlock, trailerObject, writeBlock } from './fields.ts';
+import { cutStalled, type StallLimit } from './stall.ts';
+import { watchEnd } from './stream-end.ts';
 
 /** What a connection is allowed, by who is at its other end. */
 export interface Http2Limits {
@@ -55,6 +64,10 @@ export interface Http2ServerOptions {
   readonly limits: Http2Limits;
   /** Takes each call; must not throw and answers or aborts every one. */
   readonly onCall: (call: IncomingCall) => void;
+  /** Told when the connection breaks the protocol. Streams that node refuses by itself are not announced by it. */
+  readonly refusals?: EarlyRefusals;
+  /** For connections of strangers, which may stop half-way. */
+  readonly stall?: StallLimit;
 }
 
 /** A connection being served. */
@@ -92,10 +105,15 @@ export function serveHttp2(socket: Duplex, options: Http2ServerOptions): ServedC
     session.once('close', resolve);
   });
   // Every failure of the session also closes it, and its streams tell their calls.
-  session.on('error', () => undefined);
+  session.on('error', (error) => {
+    // What node's parser finds wrong; a connection that broke has other codes.
+    if (codeOf(error) !== 'ERR_HTTP2_ERROR') return;
+    options.refusals?.record({ protocol: 'http2', reason: 'request-malformed', method: '', path: '', host: '' });
+  });
   session.on('frameError', () => undefined);
   socket.on('error', () => undefined);
   session.setLocalWindowSize(limits.connectionWindowBytes);
+  if (options.stall !== undefined) cutStalled(session, options.stall);
   session.on('stream', (stream, headers, flags, raw) => {
     // The handler is attached before anything else can make the stream fail.
     stream.on('error', () => undefined);
@@ -158,6 +176,8 @@ function incomingCall(stream: http2.ServerHttp2Stream, head: ReceivedHead, optio
   stream.on('trailers', (_headers, _flags, raw) => {
     trailers = readBlock(raw).fields;
   });
+  const hasBody = (head.flags & FLAG_END_STREAM) === 0;
+  const ended = watchEnd(stream);
   const gone = new AbortController();
   stream.once('close', () => {
     if (!stream.writableFinished || stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR) gone.abort();
@@ -170,11 +190,11 @@ function incomingCall(stream: http2.ServerHttp2Stream, head: ReceivedHead, optio
     scheme: options.scheme,
     headers: fields,
     neverIndexed: neverIndexedOf(head.headers),
-    hasBody: (head.flags & FLAG_END_STREAM) === 0,
+    hasBody,
     body: stream,
     remoteAddress: options.remoteAddress,
     trailers: () => trailers,
-    whole: () => stream.rstCode === http2.constants.NGHTTP2_NO_ERROR,
+    whole: () => ended() && stream.rstCode === http2.constants.NGHTTP2_NO_ERROR,
     respond: (status, headers, end) => respond(stream, { status, headers, end: end ?? false }),
     abort: (code) => {
       if (!stream.closed && !stream.destroyed) stream.close(resetCodeOf(code));

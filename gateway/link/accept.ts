@@ -3,7 +3,7 @@ import { type Clock } from '../../base/clock.ts';
 import { type Logger } from '../../base/log.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type AcceptLimits } from '../../trust-bundles/tls/accept.ts';
-import { type TlsAddress } from '../../trust-bundles/tls/bind.ts';
+import { type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
@@ -15,7 +15,7 @@ const TURN_AWAY_EVERY_MS = 2_000;
 
 /** What the jump listener needs. */
 export interface LinkListenerOptions extends AcceptLinkOptions {
-  readonly address: TlsAddress;
+  readonly address: ServerAddress;
   readonly svid: SvidSource;
   readonly snapshot: SnapshotSource;
   /** Serves whoever redeems an invite. */
@@ -25,7 +25,7 @@ export interface LinkListenerOptions extends AcceptLinkOptions {
 
 /** A bound jump listener. Disposing of it cuts its links. */
 export interface LinkListener extends AsyncDisposable {
-  readonly address: TlsAddress;
+  readonly address: ServerAddress;
   /** Links whose hello has come. */
   links(): readonly AcceptedLink[];
   /** Takes no new connections. */

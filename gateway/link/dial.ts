@@ -160,7 +160,13 @@ export class LinkDialer implements AsyncDisposable {
       const failed = { peer: peer.name, address: where, code: codeOf(error) ?? 'internal', message: messageOf(error) };
       const known = this.#failures.get(slot.key);
       // Said once per kind of failure, not at every attempt.
-      if (known?.code !== failed.code) log.warn('link cannot be made', { ...failed });
+      if (known?.code !== failed.code)
+        log.warn('link cannot be made', {
+          peer: failed.peer,
+          address: where,
+          code: failed.code,
+          reason: failed.message,
+        });
       this.#failures.set(slot.key, failed);
       return undefined;
     }

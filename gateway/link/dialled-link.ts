@@ -125,7 +125,7 @@ async function exchangeHello(http2: Http2Connection, options: DialLinkOptions): 
   } catch (cause) {
     if (cause instanceof JumpgateError && ['hello', 'version', 'hello-malformed'].includes(cause.code)) throw cause;
     options.signal.throwIfAborted();
-    const hint = 'it may not know this gateway, or not trust its certificate';
+    const hint = 'the peer may have removed this mesh (its "jumpgate peers" tells), or not trust our certificate';
     throw failure('hello', `expected a hello from ${options.peer.name}, the link was closed before: ${hint}`, cause);
   } finally {
     timer[Symbol.dispose]();

@@ -2,10 +2,15 @@
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
 import { decodeInvite, type Invite, type MeshIdentity } from '../../federation/peering/invite.ts';
-import { type Registration } from '../../federation/peering/registration.ts';
+import {
+  type PreparedRegistration,
+  type Registration,
+  type RegistrationRefusal,
+} from '../../federation/peering/registration.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
@@ -96,14 +101,17 @@ export async function join(options: JoinOptions): Promise<JoinOutcome> {
     ok('token', `an invite of ${invite.inviter.trustDomain} for ${invite.audience}`);
     const name = options.name ?? invite.mesh;
     const candidate = { name, identity: invite.inviter, replace: options.replace ?? false };
-    const refusal = await options.registration.check(candidate);
-    if (refusal !== undefined) throw new StepFailure('store', `${refusal.code}: ${refusal.message}`);
+    const early = await options.registration.check(candidate);
+    if (early !== undefined) throw storeRefusal(early, name);
     const connection = await reach(invite, options, steps);
     try {
       await preflight(connection, { invite, options, steps });
+      // Written ahead of the request that spends the invite: what this side refuses or cannot store costs nothing.
+      const prepared = await options.registration.prepare(candidate);
+      if (prepared.kind === 'refused') throw storeRefusal(prepared, name);
+      await using ready = prepared;
       const answer = await redeem(connection, { invite, options, steps });
-      const registered = await options.registration.register(candidate);
-      if (registered.kind === 'refused') throw new StepFailure('store', `${registered.code}: ${registered.message}`);
+      await commit(ready, answer.awaitingApproval);
       ok('store', `${invite.inviter.trustDomain} is the peer ${name} here`);
       return outcome(true, answer.awaitingApproval, name);
     } finally {
@@ -116,6 +124,23 @@ export async function join(options: JoinOptions): Promise<JoinOutcome> {
     steps.push({ name: step, result: 'failed', message: error.message });
     return outcome(false, false, null);
   }
+}
+
+/** The invite is spent by now, so that a failure must say what stands where. */
+async function commit(prepared: PreparedRegistration, awaitingApproval: boolean): Promise<void> {
+  try {
+    await prepared.commit();
+  } catch (error) {
+    if (!(error instanceof JumpgateError)) throw error;
+    const there = awaitingApproval ? 'holds this mesh for approval' : 'has registered this mesh';
+    const next = 'nothing is stored here; when that is mended, ask for another invite and join again';
+    throw new StepFailure('store', `${error.message}: the inviter ${there} and the invite is spent, but ${next}`);
+  }
+}
+
+function storeRefusal({ code, message }: RegistrationRefusal, name: string): StepFailure {
+  const advice = `: if that mesh has started anew, join again with --replace, or run "jumpgate peers remove ${name}" first`;
+  return new StepFailure('store', `${code}: ${message}${code === 'peer-exists' ? advice : ''}`);
 }
 
 function readToken(options: JoinOptions): Invite {
@@ -133,10 +158,20 @@ function readToken(options: JoinOptions): Invite {
     throw new StepFailure('token', 'the invite has expired: ask for another');
   const expected = options.expectFingerprint?.replaceAll(':', '').toLowerCase();
   const roots = invite.inviter.bundle.x509Authorities.map((authority) => authority.fingerprint);
-  if (expected !== undefined && !(roots.length === 1 && roots[0] === expected)) {
-    throw new StepFailure('pin', `expected only the root ${expected} in the invite, found ${roots.join(', ')}`);
+  if (expected === undefined) return invite;
+  if (!roots.includes(expected)) {
+    throw new StepFailure('pin', `expected the root ${expected} in the invite, found ${roots.join(', ')}`);
   }
-  return invite;
+  return { ...invite, inviter: { ...invite.inviter, bundle: pinned(invite.inviter.bundle, expected) } };
+}
+
+/**
+ * Only the root that was compared out of band is believed. The others of a rotation come from the bundle endpoint, which
+ * that root vouches for; without a sequence here, what the endpoint serves is newer.
+ */
+function pinned(bundle: Bundle, fingerprint: string): Bundle {
+  const x509Authorities = bundle.x509Authorities.filter((authority) => authority.fingerprint === fingerprint);
+  return { ...bundle, x509Authorities, jwtAuthorities: [], sequence: undefined };
 }
 
 /** Connects to the first address that answers as the inviter's gateway. */

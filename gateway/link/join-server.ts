@@ -4,7 +4,7 @@ import { JumpgateError, messageOf } from '../../base/errors.ts';
 import { Lifetime } from '../../base/lifetime.ts';
 import { type Logger } from '../../base/log.ts';
 import { type InviteBook, type PresentedInvite } from '../../federation/peering/invites.ts';
-import { type Registration } from '../../federation/peering/registration.ts';
+import { type Registration, type RegistrationRefusal } from '../../federation/peering/registration.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
 import { peerChain } from '../../trust-bundles/tls/peer-chain.ts';
@@ -23,6 +23,7 @@ import {
   type JoinMessage,
   type Reach,
 } from './join-message.ts';
+import { formatTcp } from './reach.ts';
 import { readSmallBody } from './small-body.ts';
 
 /** Preflight, join, and one to spare. */
@@ -50,7 +51,7 @@ export interface JoinServerOptions {
   readonly registration: Registration;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Tries the joiner's addresses, under the address policy; called once per preflight, after the secret was right. Default: `unknown`. */
+  /** Tries the joiner's addresses, under the address policy; called once per invite, after the secret was right. Default: `unknown`. */
   readonly reach?: (addresses: readonly HostPort[]) => Promise<readonly Reach[]>;
 }
 
@@ -59,6 +60,8 @@ export class JoinServer implements AsyncDisposable {
   readonly #options: JoinServerOptions;
   readonly #lifetime: Lifetime;
   readonly #cut = new Set<() => void>();
+  /** Invites that were presented with the right secret, until they expire: as many as operators make. */
+  readonly #reached = new Map<string, number>();
   #attemptsLeft = ATTEMPTS_BURST;
   #attemptAtMs: number;
 
@@ -119,7 +122,7 @@ export class JoinServer implements AsyncDisposable {
       const message = readJoinMessage(request.presented);
       const answer =
         this.#refusal(message, request) ??
-        (path === '/join' ? await this.#join(message, request.invite) : await this.#preflight(message, row.peer));
+        (path === '/join' ? await this.#join(message, request.invite) : await this.#preflight(message, row));
       log.info('invite presented', {
         invite: row.id,
         peer: row.peer,
@@ -162,11 +165,13 @@ export class JoinServer implements AsyncDisposable {
     return refused('svid-untrusted', `expected the certificate of ${joiner.gatewayId}, found ${verdict.id}`);
   }
 
-  async #preflight(message: JoinMessage, peer: string): Promise<JoinAnswer> {
+  async #preflight(message: JoinMessage, row: PresentedInvite['row']): Promise<JoinAnswer> {
+    const { peer } = row;
     const { registration, clock, reach } = this.#options;
     const refusal = await registration.check({ name: peer, identity: message.joiner, replace: false });
-    if (refusal !== undefined) return refusal;
-    const tried = await (reach ?? untried)(message.joiner.addresses);
+    if (refusal !== undefined) return advised(refusal, peer);
+    const { addresses } = message.joiner;
+    const tried = reach === undefined || this.#reachedBefore(row) ? untried(addresses) : await reach(addresses);
     return { kind: 'ready', versions: JOIN_VERSIONS, nowMs: clock.now(), reach: tried };
   }
 
@@ -174,7 +179,7 @@ export class JoinServer implements AsyncDisposable {
     const { invites, registration } = this.#options;
     const candidate = { name: invite.row.peer, identity: message.joiner, replace: false };
     const refusal = await registration.check(candidate);
-    if (refusal !== undefined) return refusal;
+    if (refusal !== undefined) return advised(refusal, candidate.name);
     const redeemed = await invites.redeem(invite, message.joiner);
     if (redeemed === undefined) return refused('invite-used', 'this invite was redeemed by somebody else a moment ago');
     if (invite.row.approve) return { kind: 'joined', awaitingApproval: true };
@@ -187,6 +192,15 @@ export class JoinServer implements AsyncDisposable {
       await invites.restore(redeemed);
       throw error;
     }
+  }
+
+  /** Whether an invite had its one try already: more would make us a port scanner for whoever holds it. */
+  #reachedBefore({ id, expiresAtMs }: PresentedInvite['row']): boolean {
+    const nowMs = this.#options.clock.now();
+    for (const [known, endMs] of this.#reached) if (endMs <= nowMs) this.#reached.delete(known);
+    if (this.#reached.has(id)) return true;
+    this.#reached.set(id, expiresAtMs);
+    return false;
   }
 
   #mayTry(): boolean {
@@ -217,13 +231,23 @@ export async function approveJoin(
     throw new JumpgateError('peer-unknown', `no peer ${peer} waits for approval`, { source: 'caller' });
   }
   const outcome = await registration.register({ name: peer, identity, replace: false });
-  if (outcome.kind === 'refused') throw new JumpgateError(outcome.code, outcome.message, { source: 'caller' });
+  if (outcome.kind === 'refused') {
+    const advice = outcome.code === 'peer-exists' ? `: run "jumpgate peers remove ${peer}", then approve again` : '';
+    throw new JumpgateError(outcome.code, `${outcome.message}${advice}`, { source: 'caller' });
+  }
   await invites.settle(held);
 }
 
-async function untried(addresses: readonly HostPort[]): Promise<readonly Reach[]> {
-  return addresses.map(({ host, port }) => ({
-    address: `${host}:${port}`,
+/** The joiner reads this, and it is the inviter's operator who can do something. */
+function advised(refusal: RegistrationRefusal, peer: string): JoinAnswer {
+  if (refusal.code !== 'peer-exists') return refusal;
+  const advice = `if this mesh has started anew, an operator there runs "jumpgate peers remove ${peer}" and makes another invite`;
+  return { ...refusal, message: `at the inviting mesh, ${refusal.message}: ${advice}` };
+}
+
+function untried(addresses: readonly HostPort[]): readonly Reach[] {
+  return addresses.map((address) => ({
+    address: formatTcp(address),
     reachable: 'unknown',
     message: 'not tried',
   }));

@@ -1,5 +1,4 @@
 /** Carries control streams between grpc-js, on Unix sockets, and links: the one place where `jumpgate-peer` is written. */
-import { timingSafeEqual } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 
@@ -9,6 +8,7 @@ import { messageOf } from '../../base/errors.ts';
 import { type RuntimeDirectory } from '../../federation/peering/runtime-directory.ts';
 import {
   INSTANCE_FIELD,
+  isSameToken,
   PEER_FIELD,
   PEERING_AUTHORITY_SUFFIX,
   SYNC_METHOD,
@@ -73,7 +73,7 @@ export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<
 /** grpc-js calls a peer: the authority names it, the metadata its instance, and a link takes the call. */
 function callOut(call: IncomingCall, { runtime, pool, log }: PeeringBridgeOptions): void {
   const token = soleValue(call.headers, TOKEN_FIELD);
-  if (!sameToken(token, runtime.token) || !call.authority.endsWith(PEERING_AUTHORITY_SUFFIX)) {
+  if (!isSameToken(token, runtime.token) || !call.authority.endsWith(PEERING_AUTHORITY_SUFFIX)) {
     call.abort('refused');
     return;
   }
@@ -170,6 +170,11 @@ function relay(call: IncomingCall, upstream: Upstream, target: RelayTarget): voi
         if (!response.body.readableEnded) call.abort('internal');
       });
       response.body.once('end', () => {
+        // A link that died also ends; grpc-js would wait for the trailers that never come.
+        if (!response.whole()) {
+          call.abort('internal');
+          return;
+        }
         sink.setTrailers(response.trailers().filter(([name]) => !name.startsWith('jumpgate-')));
         sink.body.end();
       });
@@ -179,10 +184,4 @@ function relay(call: IncomingCall, upstream: Upstream, target: RelayTarget): voi
       call.abort('internal');
     }
   })();
-}
-
-function sameToken(shown: string | undefined, token: string): boolean {
-  const left = Buffer.from(shown ?? '');
-  const right = Buffer.from(token);
-  return left.length === right.length && timingSafeEqual(left, right);
 }

@@ -2,13 +2,22 @@
 import { type Duplex } from 'node:stream';
 
 import { type Clock } from '../../base/clock.ts';
-import { type IncomingCall } from '../forward/exchange.ts';
+import { type EarlyRefusals, type IncomingCall } from '../forward/exchange.ts';
 import { createHttp1Server } from '../http1/server.ts';
 import { serveHttp2, STRANGER_LIMITS } from '../http2/server.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 
 /** Connections of one listener at once (security.md §3). */
-export const CONNECTIONS_MAX = 10_000;
+const CONNECTIONS_MAX = 10_000;
+
+/** Time to complete a request's headers, and before it what tells the protocol (security.md §3). */
+const HEADERS_TIMEOUT_MS = 10_000;
+
+/** What a listener for calls takes on. */
+export interface ListenLimits {
+  readonly connectionsMax: number;
+  readonly headersTimeoutMs: number;
+}
 
 /** A listener for calls. */
 export interface CallListener extends AsyncDisposable {
@@ -27,10 +36,13 @@ export interface Accepted {
   readonly scheme: 'http' | 'https';
   readonly remoteAddress: string;
   readonly onCall: (call: IncomingCall) => void;
+  readonly refusals: EarlyRefusals;
 }
 
 /** Serves connections. */
 export interface CallConnections extends Disposable {
+  /** As given, or the defaults. */
+  readonly limits: ListenLimits;
   /** Takes a connection over; closes it at once when there are too many. */
   serve(accepted: Accepted): void;
   /** Registers a connection whose protocol is not known yet. False (and destroyed) when there are too many. */
@@ -39,10 +51,12 @@ export interface CallConnections extends Disposable {
 }
 
 /** Makes an empty set of connections. */
-export function createCallConnections(clock: Clock, connectionsMax = CONNECTIONS_MAX): CallConnections {
+export function createCallConnections(clock: Clock, given: Partial<ListenLimits> = {}): CallConnections {
+  const limits = { connectionsMax: CONNECTIONS_MAX, headersTimeoutMs: HEADERS_TIMEOUT_MS, ...given };
+  const { connectionsMax, headersTimeoutMs } = limits;
   const sockets = new Set<Duplex>();
   const finishers = new Map<Duplex, () => void>();
-  const http1 = createHttp1Server();
+  const http1 = createHttp1Server({ clock, headersTimeoutMs });
   const idle = { draining: false, onEmpty: (): void => undefined };
   const hold = (socket: Duplex): boolean => {
     if (sockets.has(socket)) return !socket.destroyed;
@@ -60,7 +74,11 @@ export function createCallConnections(clock: Clock, connectionsMax = CONNECTIONS
     return true;
   };
   const serveSession = (accepted: Accepted): void => {
-    const served = serveHttp2(accepted.socket, { ...accepted, limits: STRANGER_LIMITS });
+    const served = serveHttp2(accepted.socket, {
+      ...accepted,
+      limits: STRANGER_LIMITS,
+      stall: { clock, timeoutMs: headersTimeoutMs },
+    });
     finishers.set(accepted.socket, () => {
       served.finish();
     });
@@ -69,6 +87,7 @@ export function createCallConnections(clock: Clock, connectionsMax = CONNECTIONS
     for (const socket of sockets) socket.destroy();
   };
   return {
+    limits,
     hold,
     serve: (accepted) => {
       const { socket, protocol } = accepted;

@@ -3,27 +3,29 @@ import { createServer, type Socket } from 'node:net';
 
 import { type Clock } from '../../base/clock.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
-import { bindServer } from '../../trust-bundles/tls/bind.ts';
-import { type IncomingCall } from '../forward/exchange.ts';
-import { type CallConnections, type CallListener, createCallConnections } from './connections.ts';
+import { bindServer } from '../../base/net/bind-server.ts';
+import { type EarlyRefusals, type IncomingCall } from '../forward/exchange.ts';
+import { type CallConnections, type CallListener, createCallConnections, type ListenLimits } from './connections.ts';
 
 /** The first line of the preface is enough: no HTTP/1.1 request line is `PRI * HTTP/2.0`. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
-
-/** Time until the first bytes have told the protocol (security.md §3: time to complete a request's headers). */
-const FIRST_BYTES_TIMEOUT_MS = 10_000;
 
 /** Where to listen and who takes the calls. */
 export interface PlaintextListenOptions {
   readonly address: BindAddress;
   readonly clock: Clock;
   readonly onCall: (call: IncomingCall) => void;
-  readonly connectionsMax?: number | undefined;
+  readonly refusals: EarlyRefusals;
+  readonly limits?: Partial<ListenLimits> | undefined;
 }
 
-/** Listens. Throws `address-in-use` or `listen-failed`. */
+/**
+ * Listens. A Unix socket has mode 0600: whoever can connect is believed to be the one caller of the listener, so only
+ * our own user (and root) may; workloads under other users call by mutual TLS or loopback. Throws `address-in-use` or
+ * `listen-failed`, and for a path over 107 bytes `socket-path-too-long`.
+ */
 export async function listenPlaintext(options: PlaintextListenOptions): Promise<CallListener> {
-  const connections = createCallConnections(options.clock, options.connectionsMax);
+  const connections = createCallConnections(options.clock, options.limits);
   // As node's own HTTP server: a client may send FIN after its request and still wait for the response.
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     if (connections.hold(socket)) sniff(socket, options, connections);
@@ -51,9 +53,12 @@ export async function listenPlaintext(options: PlaintextListenOptions): Promise<
 
 function sniff(socket: Socket, options: PlaintextListenOptions, connections: CallConnections): void {
   let seen = Buffer.alloc(0);
-  const timer = options.clock.after(FIRST_BYTES_TIMEOUT_MS, () => socket.destroy());
-  const settle = (): void => {
+  const timer = options.clock.after(connections.limits.headersTimeoutMs, () => socket.destroy());
+  const onCall = (call: IncomingCall): void => {
     timer[Symbol.dispose]();
+    options.onCall(call);
+  };
+  const settle = (): void => {
     socket.off('data', onData).off('end', onEnd);
   };
   const onEnd = (): void => {
@@ -66,6 +71,8 @@ function sniff(socket: Socket, options: PlaintextListenOptions, connections: Cal
     const mayBeHttp2 = seen.subarray(0, common).equals(PREFACE.subarray(0, common));
     if (mayBeHttp2 && seen.length < PREFACE.length) return;
     settle();
+    // Of HTTP/1.1 the first request has what is left of the time.
+    if (mayBeHttp2) timer[Symbol.dispose]();
     socket.pause();
     socket.unshift(seen);
     // An HTTP/2 connection has no half: its end is the end of all streams.
@@ -75,11 +82,12 @@ function sniff(socket: Socket, options: PlaintextListenOptions, connections: Cal
       protocol: mayBeHttp2 ? 'http2' : 'http1',
       scheme: 'http',
       remoteAddress: socket.remoteAddress ?? '',
-      onCall: options.onCall,
+      onCall,
+      refusals: options.refusals,
     });
     if (!mayBeHttp2) socket.resume();
   };
   socket.on('data', onData);
   socket.once('end', onEnd);
-  socket.once('close', settle);
+  socket.once('close', () => timer[Symbol.dispose]());
 }

@@ -1,12 +1,13 @@
 /** What the admin API can ask and tell a running gateway: each operation in a line or few, over the parts that do the work. */
 import { type Clock } from '../../base/clock.ts';
-import { JumpgateError } from '../../base/errors.ts';
+import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { type LogRoot } from '../../base/log.ts';
 import { formatOrigin } from '../../base/origin.ts';
 import { type InviteBook } from '../../federation/peering/invites.ts';
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
 import { type PeerBook } from '../../federation/peering/peer-book.ts';
 import { type Registration } from '../../federation/peering/registration.ts';
+import { SELF_PEER } from '../../federation/policy/rule.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
@@ -23,8 +24,10 @@ import {
   type PeerRemoval,
   type PeerStatus,
 } from '../admin/operations.ts';
+import { describeCall } from '../admin/operations-explain.ts';
 import { join } from '../link/join-client.ts';
 import { approveJoin } from '../link/join-server.ts';
+import { reachUs } from '../link/reach.ts';
 import { type Configuration } from '../process/configuration.ts';
 import { type Control } from '../process/control.ts';
 import { type Lifecycle } from '../process/lifecycle.ts';
@@ -32,8 +35,7 @@ import { type Peering } from '../process/peering.ts';
 import { type Instance } from '../process/state.ts';
 import { type GatewaySample } from '../telemetry/sample.ts';
 import { bundleStatuses, earliestEndMs } from './bundles.ts';
-import { explainLive } from './explain.ts';
-import { exportStatus, formatHostPort, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
+import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
 import { peerSample } from './sample.ts';
 import { issueWorkloadSvid } from './workload-svid.ts';
 
@@ -61,7 +63,12 @@ export interface GatewayParts {
 }
 
 /** The operations, and the sample that metrics show. */
-export function gatewayOperations(parts: GatewayParts): GatewayOperations & { readonly sample: () => GatewaySample } {
+export interface SampledOperations extends GatewayOperations {
+  readonly sample: () => GatewaySample;
+}
+
+/** Makes the operations of a running gateway. */
+export function gatewayOperations(parts: GatewayParts): SampledOperations {
   const { ca, configuration, control, log, peering } = parts;
   const snapshot = (): ReturnType<typeof control.snapshots.current> => control.snapshots.current();
   const bundleFacts = {
@@ -72,8 +79,8 @@ export function gatewayOperations(parts: GatewayParts): GatewayOperations & { re
   };
   return {
     version: () => ({ version: parts.version, node: process.version }),
-    status: async () => statusOf(parts),
-    peers: async () => peersOf(parts),
+    status: async () => statusOf(parts, await heldPeers(parts)),
+    peers: async () => [...peersOf(parts), ...(await heldPeers(parts))],
     removePeer: (name) => removePeer(parts, name),
     approvePeer: async (name) => {
       await approveJoin(name, parts);
@@ -89,7 +96,7 @@ export function gatewayOperations(parts: GatewayParts): GatewayOperations & { re
     reload: () => configuration.reload(),
     svid: async (request) => issueWorkloadSvid(ca, request),
     rotate: ({ force }) => peering.rotation.rotate(force),
-    explain: async (request) => explainLive(snapshot(), request),
+    explain: async (request) => describeCall(snapshot(), request),
     logLevel: () => log.level,
     setLogLevel: (level) => {
       log.level = level;
@@ -98,7 +105,7 @@ export function gatewayOperations(parts: GatewayParts): GatewayOperations & { re
   };
 }
 
-function statusOf(parts: GatewayParts): GatewayStatus {
+function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStatus {
   const { configuration, control, instance, lifecycle } = parts;
   const snapshot = control.snapshots.current();
   const facts = factsOf(parts);
@@ -112,7 +119,7 @@ function statusOf(parts: GatewayParts): GatewayStatus {
     state: lifecycle.state,
     pending: lifecycle.pending,
     listeners: parts.listeners(),
-    peers: peersOf(parts),
+    peers: [...peersOf(parts), ...held],
     exports: [...snapshot.exports.values()].map((item) => exportStatus(snapshot, item, facts)),
     imports: importStatuses(snapshot),
     conditions: conditionsOf(parts),
@@ -155,6 +162,16 @@ function peersOf(parts: GatewayParts): readonly PeerStatus[] {
   return [...snapshot.peers.values()].map((peer) => peerStatus(snapshot, peer, facts));
 }
 
+/** Meshes that wait for approval; none while the store is away, which must not hide what goes on without it. */
+async function heldPeers({ invites }: GatewayParts): Promise<readonly PeerStatus[]> {
+  try {
+    return (await invites.held()).flatMap((held) => heldStatus(held) ?? []);
+  } catch (error) {
+    if (codeOf(error) !== 'store-unavailable') throw error;
+    return [];
+  }
+}
+
 function findPeer(parts: GatewayParts, name: string): PeerStatus {
   const found = peersOf(parts).find((peer) => peer.name === name);
   if (found !== undefined) return found;
@@ -194,12 +211,20 @@ async function removePeer(parts: GatewayParts, name: string): Promise<PeerRemova
     throw new JumpgateError('peer-declared', message, { source: 'caller' });
   }
   const stored = parts.control.storedPeer(name);
-  if (stored === undefined)
-    throw new JumpgateError('peer-unknown', `no peer ${name} is registered here`, { source: 'caller' });
+  if (stored === undefined) return turnDown(parts, name);
   const linksClosed = linksOf(parts).filter((link) => link.peer === name).length;
   await parts.peers.remove(name);
   await parts.bundles.remove(stored.trustDomain);
   return { name, trustDomain: stored.trustDomain, linksClosed };
+}
+
+/** Removes a mesh that waits for approval: its invite is spent, and nothing of it was registered. */
+async function turnDown({ invites }: GatewayParts, name: string): Promise<PeerRemoval> {
+  const held = (await invites.held()).find(({ row }) => row.peer === name);
+  if (held === undefined)
+    throw new JumpgateError('peer-unknown', `no peer ${name} is registered here`, { source: 'caller' });
+  await invites.settle(held);
+  return { name, trustDomain: held.row.audience, linksClosed: 0 };
 }
 
 async function invite(parts: GatewayParts, request: InviteRequest): Promise<IssuedInvite> {
@@ -208,7 +233,14 @@ async function invite(parts: GatewayParts, request: InviteRequest): Promise<Issu
   if (audience === snapshot.trustDomain) {
     throw new JumpgateError('own-trust-domain', `${audience} is the trust domain of this mesh`, { source: 'caller' });
   }
+  if (request.peer === SELF_PEER) {
+    throw new JumpgateError('name-reserved', `no peer can be called ${SELF_PEER}: in rules that is our own mesh`, {
+      source: 'caller',
+    });
+  }
   const inviter = parts.self();
+  const { ca, clock, stopped: signal } = parts;
+  const reached = await reachUs({ self: inviter, svid: ca.svid, clock, signal });
   const { id, token, expiresAtMs } = await parts.invites.issue({
     mesh: snapshot.mesh,
     inviter,
@@ -217,18 +249,14 @@ async function invite(parts: GatewayParts, request: InviteRequest): Promise<Issu
     approve: request.approve ?? false,
     ...(request.ttlSeconds === undefined ? {} : { ttlMs: request.ttlSeconds * 1000 }),
   });
-  const active = parts.ca.roots().find(({ phase }) => phase === 'active');
+  const active = ca.roots().find(({ phase }) => phase === 'active');
   return {
     id,
     token,
     peer: request.peer,
     trustDomain: audience,
     fingerprint: active?.fingerprint ?? '',
-    addresses: inviter.addresses.map((address) => ({
-      address: formatHostPort(address),
-      reachable: 'unknown',
-      message: 'not tried from here',
-    })),
+    addresses: reached,
     expiresAt: new Date(expiresAtMs).toISOString(),
   };
 }

@@ -2,6 +2,7 @@
 import { formatOrigin } from '../../base/origin.ts';
 import { exportedTo } from '../../federation/catalogue/exported.ts';
 import { type PeeringStatus } from '../../federation/peering/status.ts';
+import { type PresentedInvite } from '../../federation/peering/invites.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type Snapshot, type SnapshotExport, type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
 import { type ExportStatus, type ImportStatus, type LinkStatus, type PeerStatus } from '../admin/operations.ts';
@@ -32,8 +33,29 @@ export function peerStatus(snapshot: Snapshot, peer: SnapshotPeer, facts: PeerFa
     linksOutbound: count('outbound'),
     linksInbound: count('inbound'),
     bundleSequence: bundle?.sequence === undefined ? null : String(bundle.sequence),
-    heartbeatAgeSeconds: peering?.lastHeartbeatMs === undefined ? null : peering.lastHeartbeatMs / 1000,
+    heartbeatAgeSeconds: peering?.lastHeartbeatMs === undefined ? null : Math.round(peering.lastHeartbeatMs) / 1000,
     message: messageOf(state),
+  };
+}
+
+/** A mesh that redeemed a held invite, as status shows it. `undefined` for an invite that nobody redeemed. */
+export function heldStatus({ row }: PresentedInvite): PeerStatus | undefined {
+  const { peer: name, redeemedBy } = row;
+  if (row.state !== 'held' || redeemedBy === undefined) return undefined;
+  const { trustDomain, gatewayId, addresses, bundle } = redeemedBy;
+  const roots = bundle.x509Authorities.map(({ fingerprint }) => fingerprint).join(', ');
+  return {
+    name,
+    trustDomain,
+    gatewayId,
+    origin: 'joined',
+    state: 'awaiting-approval',
+    gateways: addresses.map(formatHostPort),
+    linksOutbound: 0,
+    linksInbound: 0,
+    bundleSequence: bundle.sequence === undefined ? null : String(bundle.sequence),
+    heartbeatAgeSeconds: null,
+    message: `${messageOf('awaiting-approval')}: compare its root ${roots}, then run "jumpgate peers approve ${name}"`,
   };
 }
 
@@ -96,7 +118,7 @@ function messageOf(state: PeerStatus['state']): string | null {
     case 'awaiting-bundle':
       return 'no bundle of this peer is known: join, or give bundle.file';
     case 'awaiting-approval':
-      return 'redeemed an invite and waits for peers approve';
+      return 'redeemed an invite and waits for approval';
     case 'terminated':
       return 'the peer has removed this mesh';
     default:

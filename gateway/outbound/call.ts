@@ -19,13 +19,18 @@ export interface OutboundDeps {
   readonly sink: CallSink;
 }
 
+/** Where calls of local workloads enter. */
+export function outboundEntry(listener: string): EntryPoint {
+  return { direction: 'outbound', listener, audience: 'trusted', from: 'caller' };
+}
+
 /** Answers the call; resolves at its end and never rejects. */
 export async function outboundCall(
   call: IncomingCall,
   from: { readonly caller: SpiffeId; readonly listener: string },
   deps: OutboundDeps,
 ): Promise<void> {
-  const entry: EntryPoint = { direction: 'outbound', listener: from.listener, audience: 'trusted', from: 'caller' };
+  const entry = outboundEntry(from.listener);
   const leg = openLeg(call, entry, deps);
   leg.record.find({ caller: from.caller });
   const problem = entryProblem(call);

@@ -1,17 +1,20 @@
 /** A listener for calls of local workloads: plaintext with one fixed caller, or mutual TLS for our own trust domain. */
 import { type Logger } from '../../base/log.ts';
 import { messageOf } from '../../base/errors.ts';
-import { type BindAddress, type OutboundListenerSpec } from '../../federation/resources/values.ts';
+import { formatAddress } from '../../base/net/bind-server.ts';
+import { type OutboundListenerSpec } from '../../federation/resources/values.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { type IncomingCall } from '../forward/exchange.ts';
-import { type CallListener, createCallConnections } from '../listen/connections.ts';
+import { recordRefusals } from '../forward/entry.ts';
+import { type EarlyRefusals, type IncomingCall } from '../forward/exchange.ts';
+import { type CallListener, createCallConnections, type ListenLimits } from '../listen/connections.ts';
 import { listenPlaintext } from '../listen/plaintext.ts';
 import { protocolOf, tlsCallListener } from '../listen/tls.ts';
-import { outboundCall, type OutboundDeps } from './call.ts';
+import { ProvenConnections } from './proven-connections.ts';
+import { outboundCall, type OutboundDeps, outboundEntry } from './call.ts';
 
 /** What an outbound listener needs. */
 export interface OutboundListenOptions {
@@ -20,7 +23,7 @@ export interface OutboundListenOptions {
   /** Our own SVID, shown by mutual-TLS listeners. */
   readonly svid: SvidSource;
   readonly log: Logger;
-  readonly connectionsMax?: number;
+  readonly limits?: Partial<ListenLimits>;
 }
 
 /** Opens the listener. Throws `address-in-use` or `listen-failed`. */
@@ -31,14 +34,16 @@ export async function openOutboundListener(options: OutboundListenOptions): Prom
   return listenPlaintext({
     address: spec.address,
     clock: options.deps.clock,
-    connectionsMax: options.connectionsMax,
+    limits: options.limits,
     onCall: takeCalls(options, id),
+    refusals: refusalsOf(options, id),
   });
 }
 
 async function openMutualTls(options: OutboundListenOptions): Promise<CallListener> {
   const { deps, svid, log } = options;
-  const connections = createCallConnections(deps.clock, options.connectionsMax);
+  const connections = createCallConnections(deps.clock, options.limits);
+  const proven = new ProvenConnections(deps.clock, (chain) => admitOwn(chain, options));
   const listener = await listenMutualTls({
     address: options.spec.address,
     svid,
@@ -48,19 +53,29 @@ async function openMutualTls(options: OutboundListenOptions): Promise<CallListen
     log,
     clock: deps.clock,
     onConnection: ({ socket, identity, alpn, remoteAddress }) => {
-      // A connection must not outlive the proof of who is at its other end.
-      const expiry = deps.clock.after(identity.expiresAtMs - deps.clock.now(), () => socket.destroy());
-      socket.once('close', () => expiry[Symbol.dispose]());
+      proven.add(socket, identity);
       connections.serve({
         socket,
         protocol: protocolOf(alpn),
         scheme: 'https',
         remoteAddress,
         onCall: takeCalls(options, identity.id),
+        refusals: refusalsOf(options, identity.id),
       });
     },
   });
-  return tlsCallListener(listener, connections);
+  const trust = deps.snapshots.watch(() => {
+    const closed = proven.verifyAgain();
+    if (closed > 0) log.info('connections closed, their identity is not vouched for any more', { closed });
+  });
+  const calls = tlsCallListener(listener, connections);
+  return {
+    ...calls,
+    [Symbol.asyncDispose]: async () => {
+      trust[Symbol.dispose]();
+      await calls[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** Only the bundle of our own trust domain is offered, so no other domain's SVID can verify. */
@@ -81,6 +96,6 @@ function takeCalls(options: OutboundListenOptions, caller: SpiffeId): (call: Inc
   };
 }
 
-function formatAddress(address: BindAddress): string {
-  return address.kind === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
+function refusalsOf({ spec, deps }: OutboundListenOptions, caller: SpiffeId): EarlyRefusals {
+  return recordRefusals(outboundEntry(formatAddress(spec.address)), deps, caller);
 }

@@ -56,7 +56,8 @@ async function fetchOverLink(
   if (link === undefined)
     throw new JumpgateError('peer-unavailable', 'no link to the peer is up', { source: 'peer', retry: 'later' });
   const deadline = new AbortController();
-  using _timer = options.clock.after(FETCH_MS_MAX, () => deadline.abort());
+  using timers = new DisposableStack();
+  timers.use(options.clock.after(FETCH_MS_MAX, () => deadline.abort()));
   const either = AbortSignal.any([signal, deadline.signal]);
   const head = {
     method: 'GET',

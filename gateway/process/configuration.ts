@@ -67,7 +67,8 @@ export class Configuration {
       await this.#options.apply(this.#set);
       return this.#keep(this.#result('unchanged', { digest, warnings, needsRestart: this.#last.needsRestart }));
     }
-    const needsRestart = restartFields(this.#set, loaded.set);
+    // What runs is what was started: a later change of something else does not make a restart needless.
+    const needsRestart = restartFields(this.#options.first.set, loaded.set);
     const set = needsRestart.length === 0 ? loaded.set : keepMesh(loaded.set, this.#set);
     try {
       await this.#options.apply(set);

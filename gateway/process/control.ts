@@ -69,7 +69,6 @@ export class Control implements Disposable {
 
   /** Takes documents into force, whole: adopts stored peers, and takes over the bootstrap bundles that bring something new. */
   async apply(set: ResourceSet): Promise<void> {
-    await this.#options.peers.adopt(set.peers);
     for (const { name, spec } of set.peers) {
       if (spec.bundleFile === undefined) continue;
       const offer = await this.#options.bundles.offer(await readBundleFile(spec.bundleFile, spec.trustDomain));
@@ -78,7 +77,15 @@ export class Control implements Disposable {
         this.#options.log.warn('the bootstrap bundle of a peer is not used', { peer: name, reason: offer.message });
       }
     }
+    const previous = this.#set;
+    // Before the rows go: a peer that only moves from the store to YAML must be in every snapshot, or its links are cut.
     this.#set = set;
+    try {
+      await this.#options.peers.adopt(set.peers);
+    } catch (error) {
+      this.#set = previous;
+      throw error;
+    }
     this.#rebuild();
   }
 

@@ -3,13 +3,20 @@ import { hostname } from 'node:os';
 
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
 import { type BindAddress, type HostPort, type MeshSpec } from '../../federation/resources/values.ts';
-import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type Bundle, type X509Authority } from '../../trust-bundles/bundle/bundle.ts';
 import { formatHostPort } from '../operations/peers.ts';
 
 /** Where the listeners are bound. */
 export interface BoundListeners {
   readonly jump: BindAddress;
   readonly bundle: BindAddress;
+}
+
+/** The bundle with the root that signs now first: that is the fingerprint which people compare. */
+export function activeFirst(bundle: Bundle, activeFingerprint: string | undefined): Bundle {
+  const isActive = ({ fingerprint }: X509Authority): boolean => fingerprint === activeFingerprint;
+  const others = bundle.x509Authorities.filter((authority) => !isActive(authority));
+  return { ...bundle, x509Authorities: [...bundle.x509Authorities.filter(isActive), ...others] };
 }
 
 /** The description, with the addresses that the Mesh document advertises, else those that are bound. */

@@ -121,7 +121,22 @@ export async function startPeering(options: PeeringOptions): Promise<Peering> {
   );
   held.use(followSnapshots({ options, pool, poll, supervisor, rotation }));
   const kept = held.move();
-  return { listener, pool, dialer, poll, supervisor, rotation, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return {
+    listener: { ...listener, drain: (signal) => drain(listener, supervisor, signal) },
+    pool,
+    dialer,
+    poll,
+    supervisor,
+    rotation,
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** A control stream is no call: it ends after the links have said GOAWAY, so that a link without calls closes at once. */
+async function drain(listener: LinkListener, supervisor: PeeringSupervisor, signal: AbortSignal): Promise<void> {
+  const drained = listener.drain(signal);
+  await supervisor[Symbol.asyncDispose]();
+  await drained;
 }
 
 interface Followers {

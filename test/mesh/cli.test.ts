@@ -30,7 +30,12 @@ async function bench(): Promise<Bench> {
   const operations = new RecordedOperations();
   const runs: RunOptions[] = [];
   const path = join(directory, 'admin.sock');
-  const server = await openAdminServer({ address: { kind: 'unix', path }, tokenFile: undefined, operations, log: silentLog });
+  const server = await openAdminServer({
+    address: { kind: 'unix', path },
+    tokenFile: undefined,
+    operations,
+    log: silentLog,
+  });
   return {
     directory,
     operations,
@@ -48,7 +53,11 @@ async function bench(): Promise<Bench> {
           env,
           cwd: directory,
         },
-        { clock: systemClock, run: async (options) => (runs.push(options), 0), demo: async ({ once }) => (once ? 0 : 1) },
+        {
+          clock: systemClock,
+          run: async (options) => (runs.push(options), 0),
+          demo: async ({ once }) => (once ? 0 : 1),
+        },
       );
       return { code, ...written };
     },
@@ -103,8 +112,12 @@ test('status prints a tree, and the same values as JSON and YAML', async () => {
   assert.match(tree.out, /eu-west \(eu-west\.example\.org\) active, links 2 out 2 in, bundle 18446744073709551615/);
   assert.match(tree.out, /└─ warning AwaitingBundle Peer\/eu-west/);
   assert.ok(!tree.out.includes('\u001b'), 'text of a peer steers no terminal');
-  assert.equal(JSON.parse((await b.cli(['status', '-o', 'json'])).out).peers[0].name, 'eu-west');
-  assert.match((await b.cli(['status', '-o', 'yaml'])).out, /^mesh: us-east\n[^]*peers:\n {2}- name: eu-west\n {4}trustDomain: /);
+  const json = JSON.parse((await b.cli(['status', '-o', 'json'])).out) as { peers: { name: string }[] };
+  assert.equal(json.peers[0]?.name, 'eu-west');
+  assert.match(
+    (await b.cli(['status', '-o', 'yaml'])).out,
+    /^mesh: us-east\n[^]*peers:\n {2}- name: eu-west\n {4}trustDomain: /,
+  );
 });
 
 test('tables have headings, and more columns when wide', async () => {
@@ -128,7 +141,15 @@ test('what the gateway refuses is exit code 1 with its words', async () => {
 
 test('invite prints the token alone on standard output', async () => {
   await using b = await bench();
-  const { code, out, err } = await b.cli(['invite', '--peer', 'eu-west', '--trust-domain', 'eu-west.example.org', '--ttl', '5m']);
+  const { code, out, err } = await b.cli([
+    'invite',
+    '--peer',
+    'eu-west',
+    '--trust-domain',
+    'eu-west.example.org',
+    '--ttl',
+    '5m',
+  ]);
   assert.deepEqual([code, out], [0, 'jg1.secret-token\n']);
   assert.match(err, new RegExp(FINGERPRINT));
   assert.match(err, /gw:15443 reachable from here: unknown, behind a load balancer/);
@@ -140,7 +161,10 @@ test('invite prints the token alone on standard output', async () => {
 
 test('join reads the token from standard input, warns about the argument form, and exits 1 when a step fails', async () => {
   await using b = await bench();
-  const piped = await b.cli(['join', '-', '--expect-fingerprint', FINGERPRINT.toUpperCase().replace(/(..)(?=.)/g, '$1:')], 'jg1.t\n');
+  const piped = await b.cli(
+    ['join', '-', '--expect-fingerprint', FINGERPRINT.toUpperCase().replace(/(..)(?=.)/g, '$1:')],
+    'jg1.t\n',
+  );
   assert.equal(piped.code, 0, piped.err);
   assert.ok(!piped.err.includes('warning'));
   assert.deepEqual(b.operations.told[0], ['join', { token: 'jg1.t', expectFingerprint: FINGERPRINT, replace: false }]);
@@ -156,7 +180,11 @@ test('join reads the token from standard input, warns about the argument form, a
 test('reload exits 1 when the gateway refuses, with every problem', async () => {
   await using b = await bench();
   assert.equal((await b.cli(['reload'])).code, 0);
-  b.operations.reloaded = { ...b.operations.reloaded, result: 'refused', problems: ['a.yaml:1:2: no', 'a.yaml:3:4: neither'] };
+  b.operations.reloaded = {
+    ...b.operations.reloaded,
+    result: 'refused',
+    problems: ['a.yaml:1:2: no', 'a.yaml:3:4: neither'],
+  };
   const { code, err } = await b.cli(['reload']);
   assert.equal(code, 1);
   assert.match(err, /^a\.yaml:1:2: no\na\.yaml:3:4: neither\nrefused: /);
@@ -179,7 +207,10 @@ test('explain exits 0 for a permit and 1 for a denial', async () => {
   const argv = ['explain', '--from', 'spiffe://eu-west.example.org/shop', '--to', 'payments'];
   const permit = await b.cli([...argv, '--grpc', 'payments.v1.Payments/Charge']);
   assert.equal(permit.code, 0, permit.err);
-  assert.match(permit.out, /verdict +permit \(export side, from the running gateway\)\nrule +payments\.allow\[0\]\nwhere +exports\.yaml:3:5/);
+  assert.match(
+    permit.out,
+    /verdict +permit \(export side, from the running gateway\)\nrule +payments\.allow\[0\]\nwhere +exports\.yaml:3:5/,
+  );
   assert.deepEqual(b.operations.told[0]?.[1], {
     from: 'spiffe://eu-west.example.org/shop',
     to: 'payments',
@@ -193,19 +224,45 @@ test('explain exits 0 for a permit and 1 for a denial', async () => {
 
 test('init writes documents that are valid, overwrites nothing, and explain works on them without a gateway', async () => {
   await using b = await bench();
-  const written = await b.cli(['init', 'mesh', '--trust-domain', 'us-east.example.org', '--peer', 'eu-west', '--host', '127.0.0.1']);
+  const written = await b.cli([
+    'init',
+    'mesh',
+    '--trust-domain',
+    'us-east.example.org',
+    '--peer',
+    'eu-west',
+    '--host',
+    '127.0.0.1',
+  ]);
   assert.equal(written.code, 0, written.err);
   assert.equal(written.out.trim().split('\n').length, 3);
   const valid = await b.cli(['validate', '-f', 'mesh']);
   assert.equal(valid.code, 0, valid.out);
   assert.equal((await b.cli(['init', 'mesh', '--trust-domain', 'us-east.example.org'])).code, 2);
   assert.equal((await b.cli(['status', '-f', 'mesh'])).code, 3);
-  const from = ['explain', '-f', 'mesh', '--from', 'spiffe://us-east.example.org/local', '--to', 'hello.eu-west.mesh.internal'];
+  const from = [
+    'explain',
+    '-f',
+    'mesh',
+    '--from',
+    'spiffe://us-east.example.org/local',
+    '--to',
+    'hello.eu-west.mesh.internal',
+  ];
   const permit = await b.cli(from);
   assert.equal(permit.code, 0, permit.out + permit.err);
   assert.match(permit.err, /no gateway answers: explained from YAML alone/);
   assert.equal((await b.cli([...from, '--live'])).code, 3);
-  const denied = await b.cli(['explain', '-f', 'mesh', '--offline', '--from', 'spiffe://us-east.example.org/local', '--to', 'hello']);
+  const denied = await b.cli([
+    'explain',
+    '-f',
+    'mesh',
+    '--offline',
+    '--from',
+    'spiffe://us-east.example.org/local',
+    '--to',
+    'hello',
+  ]);
   assert.equal(denied.code, 1, denied.out);
 });
 
@@ -213,14 +270,21 @@ test('validate prints each problem as file:line:column on a line of its own', as
   await using b = await bench();
   await b.cli(['init', 'mesh', '--trust-domain', 'us-east.example.org', '--host', '127.0.0.1']);
   const file = join(b.directory, 'mesh', 'export-hello.yaml');
-  writeFileSync(file, readFileSync(file, 'utf8').replace('protocol: http1', 'protocol: carrier-pigeon').replace('backends', 'backend'));
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace('protocol: http1', 'protocol: carrier-pigeon').replace('backends', 'backend'),
+  );
   const { code, out, err } = await b.cli(['validate', '-f', 'mesh']);
   assert.equal(code, 1);
   const lines = out.trim().split('\n');
   assert.ok(lines.length >= 2, out);
   for (const line of lines) assert.match(line, /export-hello\.yaml:\d+:\d+: /);
   assert.match(err, /problems/);
-  assert.equal((await b.cli(['status', '-f', 'mesh'])).code, 3, 'a broken document elsewhere does not hide the gateway');
+  assert.equal(
+    (await b.cli(['status', '-f', 'mesh'])).code,
+    3,
+    'a broken document elsewhere does not hide the gateway',
+  );
 });
 
 test('run and demo get their options from the command line', async () => {

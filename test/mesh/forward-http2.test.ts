@@ -6,7 +6,8 @@ import http2 from 'node:http2';
 import { test } from 'node:test';
 
 import { type HeaderField } from '../../gateway/forward/exchange.ts';
-import { edgeCall } from '../../gateway/edge/call.ts';
+import { edgeCall, edgeEntry } from '../../gateway/edge/call.ts';
+import { recordRefusals } from '../../gateway/forward/entry.ts';
 import { listenPlaintext } from '../../gateway/listen/plaintext.ts';
 import { systemClock } from '../../base/clock.ts';
 import { get, http1Service, http2Service, startRig } from '../support/forward-rig.ts';
@@ -191,6 +192,7 @@ test(
       address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
       clock: systemClock,
       onCall: (incoming) => void edgeCall(incoming, 'front', rig.edgeDeps),
+      refusals: recordRefusals(edgeEntry('front'), rig.edgeDeps),
     });
     const port = edge.address.kind === 'tcp' ? edge.address.port : 0;
     const spoofed = { 'x-forwarded-for': '6.6.6.6', 'x-forwarded-client-cert': 'URI=spiffe://eu.test/admin' };

@@ -1,13 +1,23 @@
 /** Invite and join between two gateways over real TLS, and every way in which it is refused. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
 
 import { systemClock, type Clock } from '../../base/clock.ts';
 import { decodeInvite, encodeInvite } from '../../federation/peering/invite.ts';
 import { InviteBook } from '../../federation/peering/invites.ts';
+import { type HostPort } from '../../federation/resources/values.ts';
+import { Registration } from '../../federation/peering/registration.ts';
+import { silentLog } from '../../base/log.ts';
+import { bindServer } from '../../base/net/bind-server.ts';
+import { type Store } from '../../base/store/store.ts';
+import { JumpgateError } from '../../base/errors.ts';
 import { approveJoin } from '../../gateway/link/join-server.ts';
 import { join, type JoinOptions, type JoinOutcome } from '../../gateway/link/join-client.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { startGateway, type TestGateway } from '../support/gateways.ts';
 import { testDomain } from '../support/trust.ts';
 
@@ -36,6 +46,36 @@ const failure = (outcome: JoinOutcome): [string | undefined, string] => {
   const last = outcome.steps.at(-1);
   return [last?.result === 'failed' ? last.name : undefined, last?.message ?? ''];
 };
+
+/** The registration of `gateway` over a store that fails to put rows whose key begins with `prefix`. */
+const failing = async (gateway: TestGateway, prefix: string): Promise<Registration> => {
+  const { store, domain } = gateway;
+  const broken: Store = {
+    get: (key) => store.get(key),
+    list: (each) => store.list(each),
+    put: async (key, value, expected) => {
+      if (key.startsWith(prefix)) throw new JumpgateError('store-unavailable', 'the disk is full', { source: 'local' });
+      return store.put(key, value, expected);
+    },
+    remove: (key, expected) => store.remove(key, expected),
+    watch: () => ({ [Symbol.dispose]: () => undefined }),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  const own = (): typeof domain.bundle => domain.bundle;
+  const bundles = await BundleSet.open({ store: broken, log: silentLog, own });
+  return new Registration({ store: broken, bundles, own, declared: () => [], clock: systemClock });
+};
+
+/** An address that refuses connections. */
+const closedAddress = async (): Promise<HostPort> => {
+  const server = createServer();
+  const bound = await bindServer(server, { kind: 'tcp', host: '127.0.0.1', port: 0 });
+  await new Promise((resolve) => server.close(resolve));
+  return { host: '127.0.0.1', port: bound.kind === 'tcp' ? bound.port : 0 };
+};
+
+const warnings = (outcome: JoinOutcome): string[] =>
+  outcome.steps.filter((step) => step.result === 'warning').map((step) => step.message);
 
 test('redeeming an invite registers each mesh at the other', async () => {
   await using us = await startGateway('us.example');
@@ -174,10 +214,100 @@ test('a peer that exists with other roots stays as it is, unless it is replaced 
   assert.equal((await us.registration.register({ name: 'eu', identity: old, replace: false })).kind, 'registered');
   const token = await invite(eu);
   const before = await us.store.get('bundles/eu.example');
-  assert.match(failure(await redeem(us, token))[1], /peer-exists/);
+  assert.match(failure(await redeem(us, token))[1], /peer-exists.*--replace, or run "jumpgate peers remove eu" first/);
   assert.deepEqual(await us.store.get('bundles/eu.example'), before);
   assert.match(failure(await redeem(us, token, { name: 'other' }))[1], /trust-domain-taken/);
   assert.equal((await redeem(us, token, { replace: true })).joined, true);
+});
+
+test("preflight tells which of the joiner's addresses the inviter cannot reach, once per invite", async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  const closed = await closedAddress();
+  const metadata = { host: '169.254.169.254', port: 80 };
+  const self = { ...us.identity, addresses: [closed, metadata, ...us.identity.addresses] };
+  const token = await invite(eu);
+  const registration = await failing(us, 'bundles/');
+  const first = await redeem(us, token, { self, registration });
+  const [warning, ...others] = warnings(first);
+  assert.deepEqual(others, [], 'what was not tried is no warning, and what was reached is none');
+  assert.match(warning ?? '', new RegExp(`cannot reach 127.0.0.1:${closed.port}: .*ECONNREFUSED`));
+  const second = await redeem(us, token, { self });
+  assert.deepEqual([second.joined, warnings(second)], [true, []]);
+});
+
+test('a store that fails before the invite is redeemed spends nothing', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  const token = await invite(eu);
+  const [step, message] = failure(await redeem(us, token, { registration: await failing(us, 'bundles/') }));
+  assert.deepEqual([step, message], ['store', 'the disk is full']);
+  assert.deepEqual([await rows(us), await rows(eu)], [[], []]);
+  assert.equal((await redeem(us, token)).joined, true);
+});
+
+test('a store that fails after the invite is redeemed leaves this side as it was, and says how the other stands', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  const [step, message] = failure(await redeem(us, await invite(eu), { registration: await failing(us, 'peers/') }));
+  assert.equal(step, 'store');
+  assert.match(message, /^the disk is full: the inviter has registered this mesh and the invite is spent, but nothing/);
+  assert.deepEqual([await rows(us), await rows(eu)], [[], ['peers/us', 'bundles/us.example']]);
+  assert.equal((await redeem(us, await invite(eu))).joined, true, 'another invite mends it');
+});
+
+test('a refusal of the inviter leaves nothing of it at the joiner', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  const refusing = await failing(eu, 'peers/');
+  const token = await invite(eu);
+  const { id, secret } = decodeInvite(token);
+  const presented = await eu.invites.present(id, secret);
+  // Somebody else redeems it between the preflight and the join.
+  const registration = await failing(us, 'nothing/');
+  const raced = new Proxy(registration, {
+    get: (target, name) =>
+      name === 'prepare'
+        ? async (candidate: Parameters<Registration['prepare']>[0]) => {
+            const prepared = await target.prepare(candidate);
+            assert.deepEqual(await rows(us), ['bundles/eu.example'], 'written ahead');
+            assert.notEqual(presented && (await eu.invites.redeem(presented, us.identity)), undefined);
+            return prepared;
+          }
+        : target.check.bind(target),
+  });
+  const [step, message] = failure(await redeem(us, token, { registration: raced }));
+  assert.equal(step, 'redeem');
+  assert.match(message, /invite-used/);
+  assert.deepEqual([await rows(us), await rows(eu)], [[], []]);
+  await assert.rejects(refusing.register({ name: 'us', identity: us.identity, replace: false }), /the disk is full/);
+  assert.deepEqual(await rows(eu), []);
+});
+
+test('an inviter that knows the joiner with other roots says what its operator must do', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  const old = { ...us.identity, bundle: testDomain('us.example').bundle };
+  assert.equal((await eu.registration.register({ name: 'us', identity: old, replace: false })).kind, 'registered');
+  const [step, message] = failure(await redeem(us, await invite(eu)));
+  assert.equal(step, 'preflight');
+  assert.match(message, /peer-exists\): at the inviting mesh, .* other roots: .* "jumpgate peers remove us" and makes/);
+});
+
+test("an older bundle of a known peer is refused, and what a broken join left is in nobody's way", async () => {
+  await using us = await startGateway('us.example');
+  const eu = testDomain('eu.example');
+  const identity = { ...us.identity, trustDomain: eu.trustDomain, gatewayId: gatewayIdOf(eu.trustDomain) };
+  const candidate = (bundle: Bundle) => ({ name: 'eu', identity: { ...identity, bundle }, replace: false });
+  const left = await us.registration.prepare(candidate(testDomain('eu.example').bundle));
+  assert.equal(left.kind, 'prepared');
+  assert.deepEqual(await rows(us), ['bundles/eu.example']);
+  const newer = candidate({ ...eu.bundle, sequence: 5n });
+  assert.equal((await us.registration.register(newer)).kind, 'registered');
+  const before = await us.store.get('bundles/eu.example');
+  const older = await us.registration.register(candidate({ ...eu.bundle, sequence: 4n }));
+  assert.equal(older.kind === 'refused' && older.code, 'bundle-refused');
+  assert.deepEqual(await us.store.get('bundles/eu.example'), before);
 });
 
 test('a join that reaches nobody names the step', async () => {

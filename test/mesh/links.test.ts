@@ -54,6 +54,18 @@ test('a call crosses a link to the other gateway, named after the link it came o
   assert.equal(eu.calls.length, 1);
 });
 
+test('a peer that was away when it was removed learns at its next dial that this may be why nothing works', async () => {
+  await using us = await startGateway('us.example');
+  await using eu = await startGateway('eu.example');
+  us.peerWith(eu, 'eu');
+  await until('the dial to fail', () => us.dialer.failures().length > 0);
+  const [failure] = us.dialer.failures();
+  assert.deepEqual([failure?.peer, failure?.code], ['eu', 'hello']);
+  assert.match(failure?.message ?? '', /the peer may have removed this mesh/);
+  eu.peerWith(us, 'us');
+  await until('links, and no failure any more', () => us.pool.all().length === 2 && us.dialer.failures().length === 0);
+});
+
 test('exports reach the peer over the control stream, and so do changes and withdrawals', async () => {
   await using us = await startGateway('us.example');
   await using eu = await startGateway('eu.example');

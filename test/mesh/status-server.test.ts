@@ -45,7 +45,8 @@ test('readyz names what is pending and follows the drain; livez stays', async ()
 test('metrics come with their type; only GET, and only these three paths', async () => {
   await using r = await rig();
   assert.deepEqual(await r.ask('/metrics'), { status: 200, body: 'a_metric 1\n', type: 'text/plain; version=0.0.4' });
-  for (const path of ['/', '/v1/status', '/metrics/', '//metrics', '/debug/pprof']) assert.equal((await r.ask(path)).status, 404, path);
+  for (const path of ['/', '/v1/status', '/metrics/', '//metrics', '/debug/pprof'])
+    assert.equal((await r.ask(path)).status, 404, path);
   for (const method of ['POST', 'PUT', 'DELETE']) assert.equal((await r.ask('/metrics', method)).status, 405, method);
 });
 
@@ -57,7 +58,12 @@ test('metrics that fail are 500 without the reason', async () => {
 test('a port in use is one line that says what to do', async () => {
   const lifecycle = new Lifecycle({ clock: systemClock, log: silentLog });
   const metrics = { contentType: '', text: async () => '' };
-  const first = await openStatusServer({ address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, readiness: lifecycle, metrics, log: silentLog });
+  const first = await openStatusServer({
+    address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    readiness: lifecycle,
+    metrics,
+    log: silentLog,
+  });
   await assert.rejects(
     openStatusServer({ address: first.address, readiness: lifecycle, metrics, log: silentLog }),
     /cannot listen on 127\.0\.0\.1:\d+: another process does; stop it or choose another address/,

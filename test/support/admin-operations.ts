@@ -1,7 +1,12 @@
 /** Operations that answer with fixed values and write down what they were told, to stand behind a real admin server. */
 import { JumpgateError } from '../../base/errors.ts';
 import { type LogLevel } from '../../base/log.ts';
-import { type GatewayOperations, type GatewayStatus, type PeerStatus, type ReloadResult } from '../../gateway/admin/operations.ts';
+import {
+  type GatewayOperations,
+  type GatewayStatus,
+  type PeerStatus,
+  type ReloadResult,
+} from '../../gateway/admin/operations.ts';
 
 const AT = '2026-01-02T03:04:05.000Z';
 export const FINGERPRINT = 'ab'.repeat(32);
@@ -77,7 +82,8 @@ export class RecordedOperations implements GatewayOperations {
 
   removePeer = async (name: string) => {
     this.told.push(['removePeer', name]);
-    if (name === 'declared') throw new JumpgateError('peer-declared', 'peer declared stands in peers.yaml', { source: 'config' });
+    if (name === 'declared')
+      throw new JumpgateError('peer-declared', 'peer declared stands in peers.yaml', { source: 'config' });
     if (name !== PEER.name) throw new JumpgateError('peer-unknown', `no peer ${name} here`, { source: 'caller' });
     return { name, trustDomain: PEER.trustDomain, linksClosed: 4 };
   };
@@ -124,7 +130,13 @@ export class RecordedOperations implements GatewayOperations {
   svid = async (request: { readonly id: string }) => {
     this.told.push(['svid', request]);
     const pem = (what: string): string => `-----BEGIN ${what}-----\nAA==\n-----END ${what}-----\n`;
-    return { id: request.id, certificates: pem('CERTIFICATE'), key: pem('PRIVATE KEY'), bundle: pem('CERTIFICATE'), expiresAt: AT };
+    return {
+      id: request.id,
+      certificates: pem('CERTIFICATE'),
+      key: pem('PRIVATE KEY'),
+      bundle: pem('CERTIFICATE'),
+      expiresAt: AT,
+    };
   };
 
   rotate = async (options: unknown) => {

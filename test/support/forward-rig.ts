@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { branded } from '../../base/brand.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
-import { type ExportProtocol } from '../../federation/resources/values.ts';
+import { type BindAddress, type ExportProtocol } from '../../federation/resources/values.ts';
 import {
   type Snapshot,
   type SnapshotExport,
@@ -20,7 +20,8 @@ import { type EdgeDeps } from '../../gateway/edge/call.ts';
 import { http2Client, type Http2Connection } from '../../gateway/http2/client.ts';
 import { LINK_LIMITS, serveHttp2 } from '../../gateway/http2/server.ts';
 import { inboundCall } from '../../gateway/inbound/call.ts';
-import { type CallListener } from '../../gateway/listen/connections.ts';
+import { type Upstream } from '../../gateway/forward/exchange.ts';
+import { type CallListener, type ListenLimits } from '../../gateway/listen/connections.ts';
 import { openOutboundListener } from '../../gateway/outbound/listener.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
 import { type CallRecord } from '../../gateway/telemetry/call-record.ts';
@@ -47,10 +48,20 @@ export interface Rig extends AsyncDisposable {
   /** The connection that stands for the link, for tests that speak on it as a peer would. */
   readonly link: Http2Connection;
   readonly edgeDeps: EdgeDeps;
+  /** Of the mesh whose imports these services are. */
+  readonly importerDeps: EdgeDeps;
   record(direction: CallRecord['direction']): Promise<CallRecord>;
 }
 
-export async function startRig(services: readonly RigService[]): Promise<Rig> {
+/** What a test may change about the rig. */
+export interface RigOptions {
+  readonly address?: BindAddress;
+  readonly limits?: Partial<ListenLimits>;
+  /** Links tried before the real one. */
+  readonly before?: readonly Upstream[];
+}
+
+export async function startRig(services: readonly RigService[], options: RigOptions = {}): Promise<Rig> {
   const records: CallRecord[] = [];
   const waiting = new Set<() => void>();
   const sink = {
@@ -85,12 +96,19 @@ export async function startRig(services: readonly RigService[]): Promise<Rig> {
   const link = http2Client(connect(await listen(jump), '127.0.0.1'), LINK_LIMITS);
   await link.ready;
   const us = source(usSnapshot(services));
-  const links = { pick: (peer: string) => (peer === 'eu' && link.usable ? link : undefined) };
+  const before = [...(options.before ?? [])];
+  const links = {
+    pick: (peer: string) => before.shift() ?? (peer === 'eu' && link.usable ? link : undefined),
+  };
   const listener = await openOutboundListener({
-    spec: { address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, caller: { kind: 'as', id: WEB } },
+    spec: {
+      address: options.address ?? { kind: 'tcp', host: '127.0.0.1', port: 0 },
+      caller: { kind: 'as', id: WEB },
+    },
     deps: { snapshots: us, links, clock: systemClock, sink },
     svid: { current: () => assertNever(), watch: () => ({ [Symbol.dispose]: () => undefined }) },
     log: silentLog,
+    limits: options.limits ?? {},
   });
   return {
     port: listener.address.kind === 'tcp' ? listener.address.port : 0,
@@ -98,6 +116,7 @@ export async function startRig(services: readonly RigService[]): Promise<Rig> {
     records,
     link,
     edgeDeps: { snapshots: eu, links, services: pools, clock: systemClock, sink },
+    importerDeps: { snapshots: us, links, services: pools, clock: systemClock, sink },
     record: async (direction) => {
       for (;;) {
         const found = records.find((each) => each.direction === direction);

@@ -21,6 +21,7 @@ import { LinkDialer } from '../../gateway/link/dial.ts';
 import { type Hello } from '../../gateway/link/hello.ts';
 import { JoinServer } from '../../gateway/link/join-server.ts';
 import { openPeeringBridge } from '../../gateway/link/peering-bridge.ts';
+import { joinerReach } from '../../gateway/link/reach.ts';
 import { LinkPool } from '../../gateway/link/pool.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
@@ -94,7 +95,8 @@ export async function startGateway(trustDomain: string, hello: Partial<Hello> = 
   const invites = new InviteBook(store, systemClock);
   const declared = (): [] => [];
   const registration = new Registration({ store, bundles, own: () => domain.bundle, declared, clock: systemClock });
-  const joins = lifetime.use(new JoinServer({ invites, registration, clock: systemClock, log: silentLog }));
+  const reach = joinerReach({ jump: { kind: 'tcp', host: '127.0.0.1', port: 0 }, clock: systemClock });
+  const joins = lifetime.use(new JoinServer({ invites, registration, clock: systemClock, log: silentLog, reach }));
   const state = { exports: [] as readonly CatalogueEntry[] };
   const calls: TestGateway['calls'] = [];
   const catalogues = new Map<string, ImportedCatalogue>();

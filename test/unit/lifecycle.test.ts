@@ -55,7 +55,10 @@ test('shutdown turns readiness off first, then stops, drains and destroys every 
 test('what is not drained at the deadline is cut and named; the others are not', async () => {
   const { clock, lifecycle } = rig();
   const done: string[] = [];
-  lifecycle.register('slow', part('slow', done, () => new Promise(() => undefined)));
+  lifecycle.register(
+    'slow',
+    part('slow', done, () => new Promise(() => undefined)),
+  );
   lifecycle.register('fast', part('fast', done));
   const ended = lifecycle.shutdown({ deadlineMs: 1000 });
   await new Promise((resolve) => setImmediate(resolve));
@@ -71,7 +74,10 @@ test('what is not drained at the deadline is cut and named; the others are not',
 test('a part that fails to drain is destroyed and named, and does not keep the others from draining', async () => {
   const { lifecycle } = rig();
   const done: string[] = [];
-  lifecycle.register('broken', part('broken', done, () => Promise.reject(new Error('broken'))));
+  lifecycle.register(
+    'broken',
+    part('broken', done, () => Promise.reject(new Error('broken'))),
+  );
   lifecycle.register('whole', part('whole', done));
   assert.deepEqual(await lifecycle.shutdown({ deadlineMs: 1000 }), { forced: ['broken'] });
   assert.ok(done.includes('broken destroyed') && done.includes('whole drained'));

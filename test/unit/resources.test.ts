@@ -10,6 +10,8 @@ import { type Loaded, loadResources } from '../../federation/resources/load.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
 import { initialFiles } from '../../federation/resources/templates.ts';
 import { type ResourceSet } from '../../federation/resources/values.ts';
+import { writeBundleDocument } from '../../trust-bundles/bundle/document.ts';
+import { testDomain } from '../support/trust.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../deploy/examples');
 const EDGE_TLS = join(import.meta.dirname, '../fixtures/edge-tls');
@@ -107,7 +109,15 @@ const INVALID: readonly (readonly [document: string, ...messages: string[]])[] =
   ],
   [
     doc('Export', 'a', EXPORT.replace('{}', '{ paths: ["/a*"] }')),
-    'x.yaml:4:129: spec.allow[0].what.http[0].paths[0]: expected "*" to be a whole segment: part of one is never matched by it, found "/a*"',
+    'x.yaml:4:129: spec.allow[0].what.http[0].paths[0]: expected a path such as /orders/* or /orders/**, found "/a*": a wildcard is a whole segment, found "a*"',
+  ],
+  [
+    doc('Export', 'a', EXPORT.replace('{}', '{ paths: ["/a/../b"] }')),
+    'x.yaml:4:129: spec.allow[0].what.http[0].paths[0]: expected a path such as /orders/* or /orders/**, found "/a/../b": expected no dot segments in a path, found "/a/../b"',
+  ],
+  [
+    doc('Export', 'a', EXPORT.replace('http: [{}]', 'grpc: [shop.v1.Cart]').replace('http1', 'grpc')),
+    'x.yaml:4:118: spec.allow[0].what.grpc[0]: expected a gRPC method package.Service/Method or package.Service/*, found "shop.v1.Cart"',
   ],
   [
     doc('Export', 'a', EXPORT.replace('80', '99999')),
@@ -235,6 +245,23 @@ test('an empty, missing or Mesh-less directory is a problem', async (t) => {
   assert.deepEqual(messages(await loadResources(path), path), [
     'DIR: expected exactly one Mesh document in this directory, found none',
   ]);
+});
+
+test("a bootstrap bundle that is none, holds no root or is another mesh's is refused at its line", async (t) => {
+  const peer = doc('Peer', 'eu', '\n  trustDomain: eu.example\n  bundle: { file: eu.json }');
+  const path = await directory(t, { 'mesh.yaml': MESH, 'x.yaml': peer });
+  const said = async (text: string): Promise<string> => {
+    await writeFile(join(path, 'eu.json'), text);
+    return messages(await loadResources(path), path).join('\n');
+  };
+  const at = 'x.yaml:6:19: spec.bundle.file: expected a SPIFFE bundle in eu.json';
+  assert.match(await said('{"keys":'), new RegExp(`^${at}: malformed bundle of eu.example: `));
+  assert.equal(await said('{"keys":[]}'), `${at}, found one without a usable X.509 authority`);
+  const foreign = writeBundleDocument(testDomain('ap.example').bundle);
+  assert.match(await said(foreign), /this is another mesh's bundle$/);
+  assert.equal((await loadResources(path)).kind, 'problems');
+  await said(writeBundleDocument(testDomain('eu.example').bundle));
+  assert.equal((await loadResources(path)).kind, 'ok');
 });
 
 test('an edge key that others can read, of another certificate, or no key is refused', async (t) => {

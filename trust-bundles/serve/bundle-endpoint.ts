@@ -10,7 +10,7 @@ import { type Logger } from '../../base/log.ts';
 import { type Bundle } from '../bundle/bundle.ts';
 import { writeBundleDocument } from '../bundle/document.ts';
 import { ownSockets, type TlsListener } from '../tls/accept.ts';
-import { bindServer, type TlsAddress } from '../tls/bind.ts';
+import { bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { credentialsOf, serverTlsContext } from '../tls/context.ts';
 import { tlsReason } from '../tls/failure.ts';
 import { RefusalLog } from '../tls/refusal-log.ts';
@@ -18,7 +18,7 @@ import { type SvidSource } from '../x509/svid.ts';
 
 /** What to serve, and where. */
 export interface BundleEndpointServerOptions {
-  readonly address: TlsAddress;
+  readonly address: ServerAddress;
   /** The endpoint's own identity; new handshakes follow its rotation. */
   readonly svid: SvidSource;
   /** The newest bundle, asked for at every request: nothing stale after a rotation. */

@@ -36,6 +36,8 @@ interface Target {
   readonly lifetime: Lifetime;
   state: PollState;
   lastFetchMs: number;
+  /** A nudge came while a fetch was under way, which may have read what was there before. */
+  nudged: boolean;
   wake: () => void;
 }
 
@@ -58,7 +60,10 @@ export class BundlePoll implements AsyncDisposable {
 
   /** Asks for a fetch now, or as soon as the last one is long enough ago. */
   nudge(domain: TrustDomain): void {
-    this.#targets.get(domain)?.wake();
+    const target = this.#targets.get(domain);
+    if (target === undefined) return;
+    target.nudged = true;
+    target.wake();
   }
 
   /** How a domain's last fetch ended; `undefined` for one that is not polled. */
@@ -78,11 +83,13 @@ export class BundlePoll implements AsyncDisposable {
       lifetime,
       state: { lastSuccessMs: undefined, problem: undefined, nextMs: undefined },
       lastFetchMs: -Infinity,
+      nudged: false,
       wake: () => undefined,
     };
     this.#targets.set(domain, target);
     lifetime.run(`bundle of ${domain}`, async (signal) => {
       while (!signal.aborted) {
+        target.nudged = false;
         target.lastFetchMs = this.#options.clock.monotonic();
         target.state = await this.#fetch(domain, target.state, signal);
         await this.#pause(domain, target, signal);
@@ -122,6 +129,7 @@ export class BundlePoll implements AsyncDisposable {
         target.wake = () => undefined;
       };
       signal.addEventListener('abort', done, { once: true });
+      if (target.nudged) target.wake();
       if (signal.aborted) done();
     });
   }

@@ -34,6 +34,8 @@ export interface EmbeddedCaOptions {
   readonly rootTtlMs?: number;
   /** Published in the bundle. Default 300 s, as SPIFFE recommends. */
   readonly refreshHintSeconds?: number;
+  /** Refuse to make a first root: peers hold the one that is lost. Default false. */
+  readonly mustExist?: boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -79,13 +81,17 @@ const CHECK_INTERVAL_MS_MIN = 1_000;
 
 /**
  * Opens the CA in `directory`, with a first root when there is none. Throws `key-permissions`, `ca-state-damaged`,
- * `ca-state-newer`, `ca-trust-domain` and `svid-ttl`.
+ * `ca-state-newer`, `ca-state-missing`, `ca-trust-domain` and `svid-ttl`.
  */
 export async function openEmbeddedCa(options: EmbeddedCaOptions): Promise<EmbeddedCa> {
   checkTtl(options.svidTtlMs ?? SVID_TTL_MS);
   await mkdir(options.directory, { recursive: true, mode: DIRECTORY_MODE });
   const path = join(options.directory, FILE_NAME);
   const stored = await readRootSet(path, options.trustDomain);
+  if (stored === undefined && options.mustExist === true) {
+    const message = `expected the embedded CA in ${path}, found none, although this mesh has run before: restore it from a backup, or start with an empty state directory and join its peers anew`;
+    throw new JumpgateError('ca-state-missing', message, { source: 'config' });
+  }
   if (stored === undefined) await chmod(options.directory, DIRECTORY_MODE);
   const ca = new FileCa(path, options, stored);
   await ca.start();
@@ -263,7 +269,11 @@ class FileCa implements EmbeddedCa {
     }
     const step = nextStep(this.#set.roots, nowMs);
     if (step.atMs > nowMs) return;
-    if (step.kind === 'create') await this.#publish([...this.#set.roots, this.#create('active')]);
+    if (step.kind === 'create') {
+      const root = this.#create('active');
+      await this.#publish([...this.#set.roots, root]);
+      this.#options.log.info('root created', { fingerprint: root.fingerprint });
+    }
     if (step.kind === 'prepare') await this.#prepare();
     if (step.kind === 'activate') await this.#activate();
   }

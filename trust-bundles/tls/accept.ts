@@ -5,7 +5,7 @@ import { createServer as createTlsServer, type SecureContextOptions, type TlsOpt
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
-import { bindServer, type TlsAddress } from './bind.ts';
+import { bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { tlsReason } from './failure.ts';
 import { RefusalLog } from './refusal-log.ts';
 
@@ -30,7 +30,7 @@ const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** A bound listener. Disposing of it closes its connections too. */
 export interface TlsListener extends AsyncDisposable {
-  readonly address: TlsAddress;
+  readonly address: ServerAddress;
   /** Takes no new connections from now on; those that it has stay. */
   stopAccepting(): Promise<void>;
 }
@@ -43,7 +43,7 @@ export interface TlsAcceptor extends TlsListener {
 
 /** How to accept. */
 export interface AcceptOptions {
-  readonly address: TlsAddress;
+  readonly address: ServerAddress;
   readonly context: SecureContextOptions;
   /** Options of the server rather than of its context. */
   readonly server: Pick<TlsOptions, 'requestCert' | 'ALPNCallback' | 'ALPNProtocols'>;

@@ -1,5 +1,5 @@
 /** From a host name to a connected TCP socket, with failures that name the step. */
-import { lookup as systemLookup } from 'node:dns/promises';
+import { lookup as lookUp } from 'node:dns/promises';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 
 import { JumpgateError, messageOf } from '../../base/errors.ts';
@@ -33,7 +33,7 @@ export async function dial(options: DialOptions): Promise<Socket> {
 
 async function resolve(options: DialOptions): Promise<readonly string[]> {
   const { host, signal } = options;
-  const lookup = options.lookup ?? lookupAll;
+  const lookup = options.lookup ?? systemLookup;
   try {
     const found = await abortable(lookup(host), signal);
     const addresses = found.filter((address) => isIP(address) !== 0).slice(0, ADDRESSES_MAX);
@@ -49,8 +49,9 @@ async function resolve(options: DialOptions): Promise<readonly string[]> {
   });
 }
 
-async function lookupAll(host: string): Promise<readonly string[]> {
-  const found = await systemLookup(host, { all: true });
+/** The resolver of this machine. */
+export async function systemLookup(host: string): Promise<readonly string[]> {
+  const found = await lookUp(host, { all: true });
   return found.map((entry) => entry.address);
 }
 

@@ -6,13 +6,13 @@ import { type Logger } from '../../base/log.ts';
 import { type Verification } from '../verify/verified-identity.ts';
 import { type SvidSource } from '../x509/svid.ts';
 import { type AcceptLimits, acceptTls, type Refuse, type TlsListener } from './accept.ts';
-import { type TlsAddress } from './bind.ts';
+import { type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from './connection.ts';
 import { mutualTlsContext, serverTlsContext, type TlsCredentials } from './context.ts';
 import { peerChain } from './peer-chain.ts';
 
 interface ListenOptions {
-  readonly address: TlsAddress;
+  readonly address: ServerAddress;
   readonly log: Logger;
   readonly clock: Clock;
   readonly limits?: Partial<AcceptLimits>;
