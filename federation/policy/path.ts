@@ -28,7 +28,7 @@ export function withoutQuery(target: string): string {
 
 /**
  * Why a request target is refused whatever the policy says (400 `path-ambiguous`), or `undefined`. Asterisk form and
- * absolute form are refused too; the listener turns the latter into origin form before.
+ * absolute form are refused too.
  */
 export function pathProblem(target: string): string | undefined {
   if (!target.startsWith('/')) return `expected a path that starts with /, found ${quote(target)}`;

@@ -48,6 +48,7 @@ export function http2Client(socket: Duplex, limits: Http2Limits): Http2Connectio
     maxDeflateDynamicTableSize: limits.headerTableBytes,
     maxOutstandingPings: 10,
     maxSettings: 32,
+    maxSessionMemory: limits.sessionMemoryMegabytes,
     maxHeaderListPairs: FIELDS_MAX,
     settings: {
       enablePush: false,

@@ -21,6 +21,8 @@ export interface Http2Limits {
   /** Flow-control window of a stream and of the connection, bytes. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
+  /** What node:http2 may hold for one session before it refuses streams, megabytes; its default of 10 is what few stalled streams fill. */
+  readonly sessionMemoryMegabytes: number;
   /** HPACK table, bytes. */
   readonly headerTableBytes: number;
   /** Resets that may come in one burst, and how many per second after it, before the connection is ended (CVE-2023-44487). */
@@ -33,6 +35,7 @@ export const STRANGER_LIMITS: Http2Limits = {
   streamsMax: 100,
   streamWindowBytes: 64 * 1024 - 1,
   connectionWindowBytes: 1024 * 1024,
+  sessionMemoryMegabytes: 10,
   headerTableBytes: 4096,
   resetBurst: 100,
   resetsPerSecond: 10,
@@ -41,8 +44,10 @@ export const STRANGER_LIMITS: Http2Limits = {
 /** For links: a database pool of a whole mesh must fit, and one stalled reader must not hold the others up. */
 export const LINK_LIMITS: Http2Limits = {
   streamsMax: 10_000,
-  streamWindowBytes: 1024 * 1024,
-  connectionWindowBytes: 64 * 1024 * 1024,
+  // A thousand stalled readers hold 256 MiB and still starve nobody.
+  streamWindowBytes: 256 * 1024,
+  connectionWindowBytes: 256 * 1024 * 1024,
+  sessionMemoryMegabytes: 1_024,
   headerTableBytes: 64 * 1024,
   resetBurst: 10_000,
   resetsPerSecond: 2_000,
@@ -89,6 +94,7 @@ export function serveHttp2(socket: Duplex, options: Http2ServerOptions): ServedC
     maxDeflateDynamicTableSize: limits.headerTableBytes,
     maxOutstandingPings: 10,
     maxSettings: 32,
+    maxSessionMemory: limits.sessionMemoryMegabytes,
     maxSessionInvalidFrames: 100,
     maxHeaderListPairs: FIELDS_MAX,
     streamResetBurst: limits.resetBurst,
