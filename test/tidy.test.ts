@@ -237,6 +237,41 @@ test('every exported function, class and interface has a docstring', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('every exported name is imported somewhere', () => {
+  const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => read(join('test', path)));
+  const imported = new Set([...sources, ...tests].flatMap(importedNames));
+  const unused = sources
+    .filter(({ path }) => path !== 'gateway/main.ts')
+    .flatMap((source) => exportedValues(source).map((name) => [source.path, name] as const))
+    .filter(([path, name]) => !imported.has(`${path} ${name}`));
+  assert.deepEqual(unused, []);
+});
+
+/** `path name` of everything that a file takes from another file of ours by name. */
+function importedNames({ path, tree }: Source): readonly string[] {
+  return tree.statements.filter(ts.isImportDeclaration).flatMap((node) => {
+    const from = ts.isStringLiteral(node.moduleSpecifier) ? node.moduleSpecifier.text : '';
+    const bindings = node.importClause?.namedBindings;
+    if (!from.startsWith('.') || bindings === undefined || !ts.isNamedImports(bindings)) return [];
+    const target = posix.normalize(posix.join(dirname(path), from));
+    return bindings.elements.map(({ name, propertyName }) => `${target} ${(propertyName ?? name).text}`);
+  });
+}
+
+/** Exported functions, classes and constants; types may stand for themselves in a signature. */
+function exportedValues({ tree }: Source): readonly string[] {
+  const isExported = (node: ts.Node): boolean =>
+    ts.canHaveModifiers(node) && (ts.getModifiers(node) ?? []).some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
+  return tree.statements.filter(isExported).flatMap((node) => {
+    if (ts.isFunctionDeclaration(node) || ts.isClassDeclaration(node))
+      return node.name === undefined ? [] : [node.name.text];
+    if (!ts.isVariableStatement(node)) return [];
+    return node.declarationList.declarations.map(({ name }) => name.getText());
+  });
+}
+
 test('no barrel files', () => {
   assert.deepEqual(
     problems(({ path, text }) =>

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { JumpgateError } from '../errors.ts';
 
 /** Long enough for a prefix and any trust domain (255) or name; short enough to be read in a log line. */
-export const KEY_CHARS_MAX = 512;
+const KEY_CHARS_MAX = 512;
 
 /** A bundle of 100 authorities of the largest size takes less than half of this. */
 export const VALUE_BYTES_MAX = 4 * 1024 * 1024;

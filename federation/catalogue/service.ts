@@ -18,7 +18,7 @@ export interface EntryProblem {
 const SERVICE_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Whether a catalogue may carry `name`. */
-export function isServiceName(name: string): boolean {
+function isServiceName(name: string): boolean {
   return SERVICE_NAME.test(name) && name !== 'localhost';
 }
 

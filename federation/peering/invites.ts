@@ -21,7 +21,7 @@ const ROW_PREFIX = 'invites/';
 const FORMAT = 1;
 
 /** Long enough to paste it elsewhere, short enough that a forgotten one is worthless. */
-export const INVITE_TTL_MS = 15 * 60 * 1000;
+const INVITE_TTL_MS = 15 * 60 * 1000;
 
 /** Used and expired rows are kept so long, to say so to whoever replays them. */
 const KEEP_MS = 24 * 60 * 60 * 1000;

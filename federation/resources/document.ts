@@ -23,7 +23,7 @@ import { type Edge, type Export, type Import, type Mesh, type Peer, type Route }
 export const API_VERSION = 'jumpgate.dev/v1alpha1';
 
 /** Every kind of document. */
-export const KINDS = ['Mesh', 'Peer', 'Export', 'Import', 'Edge', 'Route'] as const;
+const KINDS = ['Mesh', 'Peer', 'Export', 'Import', 'Edge', 'Route'] as const;
 
 /** A document of any kind. */
 export type AnyResource = Mesh | Peer | Export | Import | Edge | Route;

@@ -79,7 +79,7 @@ export function filePath(expected: string): Schema<string> {
 }
 
 /** What `sun_path` holds on Linux without its final NUL; longer ones fail at bind. */
-export const SOCKET_PATH_BYTES_MAX = 107;
+const SOCKET_PATH_BYTES_MAX = 107;
 
 /** The problem of a socket path that is too long, else `undefined`. */
 export function socketPathProblem(path: string): string | undefined {

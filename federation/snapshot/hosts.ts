@@ -10,12 +10,12 @@ const HOST_OCTETS_MAX = 253;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** The host name under which an import always lives. */
-export function meshHost(exportName: string, peer: string): string {
+function meshHost(exportName: string, peer: string): string {
   return `${exportName}.${peer}.${MESH_SUFFIX}`;
 }
 
 /** Why a name cannot be an alias, or `undefined`. */
-export function aliasProblem(host: string): string | undefined {
+function aliasProblem(host: string): string | undefined {
   if (host.length > HOST_OCTETS_MAX) return `longer than ${HOST_OCTETS_MAX} octets`;
   if (isIP(host) !== 0) return 'an IP address is no alias';
   const labels = host.split('.');

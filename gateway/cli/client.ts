@@ -32,7 +32,7 @@ export async function openClient(context: VerbContext): Promise<AdminClient> {
 }
 
 /** A client of `target`. */
-export function clientOf(target: AdminTarget, clock: Clock): AdminClient {
+function clientOf(target: AdminTarget, clock: Clock): AdminClient {
   return {
     ask: async (method, path, body) => {
       const payload = body === undefined ? undefined : JSON.stringify(body);

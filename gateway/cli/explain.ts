@@ -1,11 +1,10 @@
 /** `jumpgate explain`: what a call would get and why, from a running gateway or from YAML alone. */
 import { formatProblem } from '../../base/config/problem.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
-import { type ExplainedSnapshot } from '../../federation/policy/explain.ts';
 import { loadResources } from '../../federation/resources/load.ts';
 import { assignHosts } from '../../federation/snapshot/hosts.ts';
 import { type ExplainRequest } from '../admin/operations.ts';
-import { describeCall } from '../admin/operations-explain.ts';
+import { describeCall, type DescribedSnapshot } from '../admin/operations-explain.ts';
 import { openClient } from './client.ts';
 import { EXIT } from './io.ts';
 import { cell, formatOf, memberOf, print } from './output.ts';
@@ -85,10 +84,12 @@ async function fromDocuments(context: VerbContext, request: ExplainRequest): Pro
     throw new JumpgateError('config-invalid', loaded.problems.map(formatProblem).join('\n'), { source: 'config' });
   const { set } = loaded;
   const { hosts } = assignHosts(set.imports);
-  const snapshot: ExplainedSnapshot = {
+  const snapshot: DescribedSnapshot = {
     trustDomain: set.mesh.spec.trustDomain,
     peers: new Map(set.peers.map(({ name, spec }) => [name, { name, trustDomain: spec.trustDomain }])),
-    exports: new Map(set.exports.map(({ name, spec, origin }) => [name, { name, allow: spec.allow, origin }])),
+    exports: new Map(
+      set.exports.map(({ name, spec, origin }) => [name, { name, allow: spec.allow, protocol: spec.protocol, origin }]),
+    ),
     imports: new Map(
       set.imports.map(({ name, spec, origin }) => [
         name,

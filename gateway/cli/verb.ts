@@ -90,7 +90,7 @@ export const OUTPUT_OPTION: VerbOptions = {
 };
 
 /** How to find a running gateway. */
-export const GATEWAY_OPTIONS: VerbOptions = {
+const GATEWAY_OPTIONS: VerbOptions = {
   ...FILE_OPTION,
   admin: { argument: 'ADDRESS', help: 'admin listener: unix:PATH or host:port; default $JUMPGATE_ADMIN' },
   'token-file': { argument: 'FILE', help: 'bearer token for host:port' },

@@ -24,7 +24,7 @@ export interface CommandResult {
 }
 
 /** Runs one command line of ours to its end. */
-export async function runCommand(words: readonly string[], input = ''): Promise<CommandResult> {
+async function runCommand(words: readonly string[], input = ''): Promise<CommandResult> {
   const child = spawn(process.execPath, [...process.execArgv, MAIN, ...words], { stdio: ['pipe', 'pipe', 'pipe'] });
   const exited = new Promise<number>((resolve, reject) => {
     child.once('error', reject);

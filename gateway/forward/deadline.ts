@@ -3,7 +3,7 @@ import { type Clock } from '../../base/clock.ts';
 import { type HeaderField, soleValue } from './exchange.ts';
 
 /** Until the response headers of a call that is not gRPC; none once a body streams (security.md §3). */
-export const RESPONSE_DEADLINE_MS = 15_000;
+const RESPONSE_DEADLINE_MS = 15_000;
 
 /** Milliseconds per unit of grpc-timeout. */
 const UNITS_MS = new Map([

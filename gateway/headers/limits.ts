@@ -25,13 +25,19 @@ export function blockBytes(fields: readonly HeaderField[]): number {
   return fields.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
 }
 
+/** Why a method is refused whatever policy says. */
+export function methodProblem(method: string): 'header-malformed' | 'method-unsupported' | undefined {
+  if (!METHOD.test(method)) return 'header-malformed';
+  return METHODS_REFUSED.includes(method.toUpperCase()) ? 'method-unsupported' : undefined;
+}
+
 /** Why the head of a call is refused whatever it asks for; `undefined` when it is in order. */
 export function headProblem(call: IncomingCall): ReasonCode | undefined {
   if (call.headers.length > HEADER_FIELDS_MAX) return 'limit-header-fields';
   if (blockBytes(call.headers) > HEADER_BYTES_MAX) return 'limit-header-bytes';
   if (call.path.length > TARGET_BYTES_MAX) return 'limit-target';
-  if (!METHOD.test(call.method)) return 'header-malformed';
-  if (METHODS_REFUSED.includes(call.method.toUpperCase())) return 'method-unsupported';
+  const problem = methodProblem(call.method);
+  if (problem !== undefined) return problem;
   if (!call.path.startsWith('/')) return 'target-malformed';
   const upgrades = call.headers.filter(([name]) => name === 'upgrade');
   // h2c is an offer that RFC 9110 §7.8 lets us ignore, and curl --http2 makes it; anything else would be a tunnel.

@@ -11,6 +11,5 @@ export const CHECKS: readonly Check[] = [
   { name: 'format', words: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.'] },
   { name: 'types', words: ['node_modules/typescript/bin/tsc', '-p', '.'] },
   { name: 'lint', words: ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '.'] },
-  { name: 'unused exports', words: ['node_modules/knip/bin/knip.js', '--no-progress'] },
   { name: 'tidy', words: ['--test', 'test/tidy.test.ts'] },
 ];

@@ -14,7 +14,7 @@ import { peerChain } from './peer-chain.ts';
 import { serverNameFor } from './server-name.ts';
 
 /** From the look-up to the verdict, as a listener's own deadline on handshakes. */
-export const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** What to connect to without showing a certificate. */
 export interface ServerTlsConnectOptions {

@@ -36,7 +36,7 @@ export function checkKeyPolicy(certificate: Certificate): VerificationFailure | 
 }
 
 /** Refuses a key that is not on the list. */
-export function checkKey(key: PublicKey): VerificationFailure | undefined {
+function checkKey(key: PublicKey): VerificationFailure | undefined {
   switch (key.kind) {
     case 'ec':
     case 'ed25519':
