@@ -7,10 +7,7 @@ import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
  * Reason codes that policy itself gives. `no-route`: for this peer the export does not exist (wire.md, Refusals).
  * `path-ambiguous`: the path can be read in more than one way, so no verdict on it would hold at the service.
  */
-const POLICY_REASONS = ['denied-by-export', 'denied-by-import', 'no-route', 'path-ambiguous'] as const;
-
-/** One of {@link POLICY_REASONS}. */
-export type PolicyReason = (typeof POLICY_REASONS)[number];
+export type PolicyReason = 'denied-by-export' | 'denied-by-import' | 'no-route' | 'path-ambiguous';
 
 /** What a call is judged by, exactly as it will be forwarded. */
 export interface CallFacts {
