@@ -87,6 +87,7 @@ interface Core {
   readonly lifecycle: Lifecycle;
   readonly ca: EmbeddedCa;
   readonly instance: Instance;
+  readonly storeAvailable: () => boolean;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
   readonly control: Control;
@@ -101,7 +102,8 @@ async function openCore(options: GatewayOptions, set: ResourceSet, held: AsyncDi
   const { clock, log } = options;
   const { spec } = set.mesh;
   log.level = options.logLevel ?? spec.logLevel;
-  const { store, ca, instance } = held.use(await openState(spec, clock, log));
+  const state = held.use(await openState(spec, clock, log));
+  const { store, ca, instance } = state;
   const own = (): Bundle => ca.bundle();
   const bundles = held.use(await BundleSet.open({ store, log, own }));
   const peers = held.use(await PeerBook.open(store, log));
@@ -118,6 +120,7 @@ async function openCore(options: GatewayOptions, set: ResourceSet, held: AsyncDi
     lifecycle: new Lifecycle({ clock, log }),
     ca,
     instance,
+    storeAvailable: () => state.storeAvailable(),
     bundles,
     peers,
     control,

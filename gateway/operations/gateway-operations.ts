@@ -44,6 +44,7 @@ export interface GatewayParts {
   readonly version: string;
   readonly startedAtMs: number;
   readonly instance: Instance;
+  readonly storeAvailable: () => boolean;
   readonly ca: EmbeddedCa;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
@@ -289,6 +290,6 @@ function sampleOf(parts: GatewayParts): GatewaySample {
     accessLogDropped: parts.accessLogDropped(),
     reloads: parts.configuration.counts,
     ready: lifecycle.state === 'ready',
-    storeAvailable: true,
+    storeAvailable: parts.storeAvailable(),
   };
 }

@@ -41,8 +41,9 @@ export function peerSample(sampled: SampledPeer): PeerSample {
     exportsOffered: peer === undefined ? 0 : exportedTo(snapshot.exports.values(), peer).length,
     importsReceived: catalogue?.entries.size ?? 0,
     importReadyRatio: imports.length === 0 ? undefined : active / imports.length,
-    queueDepth: 0,
-    acks: 0,
+    // Not counted yet: a metric that is not known shows no line.
+    queueDepth: undefined,
+    acks: undefined,
     nacks: new Map(),
     reconnects: new Map(),
     resyncs: new Map(),

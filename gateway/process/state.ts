@@ -31,6 +31,8 @@ export interface GatewayState extends AsyncDisposable {
   readonly store: Store;
   readonly ca: EmbeddedCa;
   readonly instance: Instance;
+  /** Whether the store answered when it was last asked; files always do. */
+  storeAvailable(): boolean;
 }
 
 const INSTANCE_FILE = 'instance.json';
@@ -40,7 +42,9 @@ const FILE_MODE = 0o600;
 export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Promise<GatewayState> {
   await using held = new AsyncDisposableStack();
   const { directory, svidTtlMs, rootTtlMs } = spec.identity;
-  const store = held.use(await openStore(spec, clock, log));
+  const availability = { store: true };
+  const onAvailability = (available: boolean): void => void (availability.store = available);
+  const store = held.use(await openStore(spec, { clock, log, onAvailability }));
   const locked = spec.store.kind === 'files' && resolve(spec.store.directory) === resolve(directory);
   // The store's directory is locked by the store; one of its own must not be shared by two processes either.
   if (!locked) held.use(await openStateDirectory({ directory, clock }));
@@ -64,11 +68,19 @@ export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Prom
   );
   const instance = await nextBoot(path, last);
   const kept = held.move();
-  return { store, ca, instance, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  const storeAvailable = (): boolean => availability.store;
+  return { store, ca, instance, storeAvailable, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-async function openStore(spec: MeshSpec, clock: Clock, log: Logger): Promise<Store> {
+interface StoreSurroundings {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onAvailability: (available: boolean) => void;
+}
+
+async function openStore(spec: MeshSpec, surroundings: StoreSurroundings): Promise<Store> {
   const { store } = spec;
+  const { clock, log } = surroundings;
   switch (store.kind) {
     case 'files':
       return openFileStore({ directory: store.directory, clock, log });
@@ -77,7 +89,7 @@ async function openStore(spec: MeshSpec, clock: Clock, log: Logger): Promise<Sto
       const password =
         store.passwordFile === undefined ? {} : { password: await readSecretFile(store.passwordFile, 'passwordFile') };
       const prefix = `jumpgate:${spec.trustDomain}:`;
-      const redis = await openRedisStore({ url: store.url, prefix, clock, log, ...password });
+      const redis = await openRedisStore({ url: store.url, prefix, ...surroundings, ...password });
       return sealedStore(redis, Buffer.from(key, 'utf8'), log);
     }
     default:

@@ -244,8 +244,8 @@ function fillPeer(metrics: PeerMetrics, sample: PeerSample): void {
   setKnown(metrics.catalogLag, { peer }, sample.catalogLagSeconds);
   metrics.catalogResources.set({ peer, side: 'ours', kind: 'export' }, sample.exportsOffered);
   metrics.catalogResources.set({ peer, side: 'theirs', kind: 'export' }, sample.importsReceived);
-  metrics.acks.inc({ peer }, sample.acks);
-  metrics.queueDepth.set({ peer }, sample.queueDepth);
+  if (sample.acks !== undefined) metrics.acks.inc({ peer }, sample.acks);
+  if (sample.queueDepth !== undefined) metrics.queueDepth.set({ peer }, sample.queueDepth);
   // A double holds sequences (unix seconds) exactly up to 2^53.
   setKnown(
     metrics.bundleSequence,

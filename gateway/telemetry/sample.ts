@@ -22,8 +22,8 @@ export interface PeerSample {
   readonly importsReceived: number;
   /** Active imports over all imports of this peer; `undefined` without any. */
   readonly importReadyRatio: number | undefined;
-  readonly queueDepth: number;
-  readonly acks: number;
+  readonly queueDepth: number | undefined;
+  readonly acks: number | undefined;
   /** By code and by reason or kind: closed sets of ours. */
   readonly nacks: ReadonlyMap<string, number>;
   readonly reconnects: ReadonlyMap<string, number>;
