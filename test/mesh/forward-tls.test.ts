@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { silentLog } from '../../base/log.ts';
 import { openEdge } from '../../gateway/edge/listener.ts';
 import { openOutboundListener } from '../../gateway/outbound/listener.ts';
+import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
 import { http1Service, startRig } from '../support/forward-rig.ts';
 import { bundleMap, svidSource, testDomain } from '../support/trust.ts';
@@ -77,4 +78,33 @@ test('a mutual-TLS outbound listener takes its caller from an SVID of our own do
   assert.equal((await rig.record('outbound')).caller, 'spiffe://eu.test/w');
   await assert.rejects(ask(other.svid('/w')));
   await assert.rejects(ask());
+});
+
+test('a live mutual-TLS connection is cut when the root behind its SVID is no longer ours', LIMIT, async () => {
+  const own = testDomain('eu.test');
+  const renewed = testDomain('eu.test');
+  await using rig = await startRig([]);
+  const trusting = { ...rig.edgeDeps.snapshots.current(), trustDomain: own.trustDomain, bundles: bundleMap(own) };
+  const snapshots = new ReplaceableSnapshot(trusting);
+  await using listener = await openOutboundListener({
+    spec: { address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, caller: { kind: 'mutual-tls' } },
+    deps: { ...rig.edgeDeps, snapshots },
+    svid: svidSource(own.svid('/jumpgate')),
+    log: silentLog,
+  });
+  const port = listener.address.kind === 'tcp' ? listener.address.port : 0;
+  const session = http2.connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false, ...pem(own.svid('/w')) });
+  session.on('error', () => undefined);
+  const ask = async (): Promise<unknown> => {
+    const stream = session.request({ ':path': '/', ':authority': 'x' });
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+    stream.resume();
+    return headers[':status'];
+  };
+  assert.equal(await ask(), 404);
+  snapshots.replace({ ...trusting, mesh: 'the same trust' });
+  assert.equal(await ask(), 404);
+  const closed = once(session, 'close');
+  snapshots.replace({ ...trusting, bundles: bundleMap(renewed) });
+  await closed;
 });
