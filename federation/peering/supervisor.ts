@@ -54,6 +54,8 @@ export interface SupervisorOptions {
 interface Stream {
   readonly instance: string;
   readonly running: RunningSession;
+  /** Resolves when the session has ended and what it had to say is written. */
+  readonly ended: PromiseWithResolvers<undefined>;
 }
 
 interface Supervised {
@@ -65,7 +67,11 @@ interface Supervised {
   readonly dialled: Set<string>;
   held: HeldCatalogue | undefined;
   lastEnd: SessionEnd | undefined;
+  /** Streams that have ended, by code. */
+  readonly ends: Map<SessionEnd['code'], number>;
   terminatedBy: string | undefined;
+  /** Since it removed us, all links to it have gone. */
+  cutOff: boolean;
 }
 
 /** See the head of this file. */
@@ -97,6 +103,7 @@ export class PeeringSupervisor implements AsyncDisposable {
   instancesChanged(): void {
     for (const supervised of this.#peers.values()) {
       const { name, trustDomain } = supervised.peer;
+      this.#readmit(supervised, this.#options.instancesOf(name).length > 0);
       if (this.#options.self.trustDomain >= trustDomain || supervised.terminatedBy !== undefined) continue;
       for (const instance of this.#options.instancesOf(name)) this.#dial(supervised, instance);
     }
@@ -119,9 +126,22 @@ export class PeeringSupervisor implements AsyncDisposable {
       stream.destroy();
       return;
     }
+    supervised.terminatedBy = undefined;
     this.#lifetime.run(`control stream of ${peer}`, async (signal) => {
       await this.#run(supervised, { instance, stream }, signal);
     });
+  }
+
+  /** Tells a peer that it is none any more, before the links that could tell it are cut; resolves when that is written. */
+  async dismiss(name: string, tombstone = name): Promise<void> {
+    const streams = [...(this.#peers.get(name)?.streams ?? [])];
+    for (const { running } of streams) running.dispatch({ kind: 'terminate', tombstone });
+    await Promise.all(streams.map(({ ended }) => ended.promise));
+  }
+
+  /** How many control streams of a peer have ended, by code: each but a dismissal is one to be opened again. */
+  ends(name: string): ReadonlyMap<string, number> {
+    return this.#peers.get(name)?.ends ?? new Map<string, number>();
   }
 
   /** The state of one peering; `undefined` for a peer that is not registered. */
@@ -140,6 +160,13 @@ export class PeeringSupervisor implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#lifetime[Symbol.asyncDispose]();
+  }
+
+  /** A link that comes up after the old ones were cut, or a stream that the peer opens, means that it has us again. */
+  #readmit(supervised: Supervised, linked: boolean): void {
+    if (supervised.terminatedBy === undefined) return;
+    if (linked && supervised.cutOff) supervised.terminatedBy = undefined;
+    supervised.cutOff = !linked;
   }
 
   #each(only: string | undefined, action: (name: string, running: RunningSession) => void): void {
@@ -218,11 +245,13 @@ export class PeeringSupervisor implements AsyncDisposable {
         },
       },
     });
-    const mine: Stream = { instance, running };
+    const mine: Stream = { instance, running, ended: Promise.withResolvers<undefined>() };
     supervised.streams.add(mine);
     const end = await running.run(signal);
     supervised.streams.delete(mine);
     supervised.lastEnd = end;
+    supervised.ends.set(end.code, (supervised.ends.get(end.code) ?? 0) + 1);
+    mine.ended.resolve(undefined);
     log.info('control stream ended', { peer: name, instance, code: end.code, reason: end.message });
     this.#tell(name);
     return wasActive;
@@ -257,6 +286,8 @@ function fresh(peer: SupervisedPeer): Supervised {
     dialled: new Set(),
     held: undefined,
     lastEnd: undefined,
+    ends: new Map(),
     terminatedBy: undefined,
+    cutOff: false,
   };
 }

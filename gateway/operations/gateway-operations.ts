@@ -214,6 +214,7 @@ async function removePeer(parts: GatewayParts, name: string): Promise<PeerRemova
   const stored = parts.control.storedPeer(name);
   if (stored === undefined) return turnDown(parts, name);
   const linksClosed = linksOf(parts).filter((link) => link.peer === name).length;
+  await parts.peering.supervisor.dismiss(name);
   await parts.peers.remove(name);
   await parts.bundles.remove(stored.trustDomain);
   return { name, trustDomain: stored.trustDomain, linksClosed };
@@ -281,6 +282,7 @@ function sampleOf(parts: GatewayParts): GatewaySample {
         snapshot,
         status,
         peering: peering.supervisor.status(status.name),
+        ends: peering.supervisor.ends(status.name),
         catalogue: control.catalogues.get(status.name),
         nowMs,
       }),

@@ -12,6 +12,8 @@ export interface SampledPeer {
   readonly snapshot: Snapshot;
   readonly status: PeerStatus;
   readonly peering: PeeringStatus | undefined;
+  /** Control streams that have ended, by code. */
+  readonly ends: ReadonlyMap<string, number>;
   readonly catalogue: ImportedCatalogue | undefined;
   readonly nowMs: number;
 }
@@ -45,7 +47,7 @@ export function peerSample(sampled: SampledPeer): PeerSample {
     queueDepth: undefined,
     acks: undefined,
     nacks: new Map(),
-    reconnects: new Map(),
+    reconnects: sampled.ends,
     resyncs: new Map(),
   };
 }

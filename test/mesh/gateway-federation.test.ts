@@ -323,6 +323,8 @@ test('a removed peer loses its links, and calls are refused on both sides within
   assert.ok(here.status >= 400 && here.reason !== undefined, JSON.stringify(here));
   assert.ok(there.status >= 400 && there.reason !== undefined, JSON.stringify(there));
   assert.deepEqual(await east.ask('/v1/peers'), []);
+  const [told] = (await west.ask('/v1/peers')) as readonly { readonly state: string }[];
+  assert.equal(told?.state, 'terminated');
   await west.until('the other side to say why', ({ peers }) =>
     peers.some(({ name, message }) => name === 'east' && message !== null),
   );
@@ -332,4 +334,10 @@ test('a removed peer loses its links, and calls are refused on both sides within
   await west.command('peers', ['remove', 'east']);
   await federate(east, west);
   await until('calls to work again', async () => (await outward()).status === 200 && (await inward()).status === 200);
+  // Also when only one side has removed the other.
+  await east.command('peers', ['remove', 'west']);
+  await until('calls to be refused', async () => (await outward()).status !== 200 && (await inward()).status !== 200);
+  await federate(east, west);
+  await Promise.all([east.importIs('in', 'active'), west.importIs('in', 'active')]);
+  await until('calls to pass again', async () => (await outward()).status === 200 && (await inward()).status === 200);
 });
