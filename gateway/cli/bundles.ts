@@ -1,9 +1,7 @@
 /** `jumpgate bundles`: the keys of each trust domain, with their fingerprints. */
 import { asRecord } from '../../base/brand.ts';
-import { openClient } from './client.ts';
-import { EXIT } from './io.ts';
-import { type Column, formatOf, listOf, print, table } from './output.ts';
-import { LIVE_OPTIONS, type Verb } from './verb.ts';
+import { listVerb } from './list-verb.ts';
+import { type Column, listOf } from './output.ts';
 
 const COLUMNS: readonly Column[] = [
   { heading: 'PEER', member: 'peer' },
@@ -17,20 +15,13 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Shows bundles, one line per authority. */
-export const bundlesVerb: Verb = {
+export const bundlesVerb = listVerb({
   name: 'bundles',
   summary: 'show the trust bundles with their fingerprints',
-  operands: '',
-  operandsMin: 0,
-  operandsMax: 0,
-  options: LIVE_OPTIONS,
-  run: async (context) => {
-    formatOf(context);
-    const bundles = await (await openClient(context)).ask('GET', '/v1/bundles');
-    print(context, bundles, (wide) => table(listOf({ bundles }, 'bundles').flatMap(perAuthority), COLUMNS, wide));
-    return EXIT.ok;
-  },
-};
+  path: '/v1/bundles',
+  columns: COLUMNS,
+  rowsOf: (bundles) => listOf({ bundles }, 'bundles').flatMap(perAuthority),
+});
 
 function perAuthority(bundle: unknown): readonly Readonly<Record<string, unknown>>[] {
   const authorities = listOf(bundle, 'authorities');

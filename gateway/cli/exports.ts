@@ -1,8 +1,6 @@
 /** `jumpgate exports`: the services of this mesh that peers may call. */
-import { openClient } from './client.ts';
-import { EXIT } from './io.ts';
-import { type Column, formatOf, print, table } from './output.ts';
-import { LIVE_OPTIONS, type Verb } from './verb.ts';
+import { listVerb } from './list-verb.ts';
+import { type Column } from './output.ts';
 
 const COLUMNS: readonly Column[] = [
   { heading: 'NAME', member: 'name' },
@@ -14,17 +12,9 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Shows the services of this mesh that peers may call. */
-export const exportsVerb: Verb = {
+export const exportsVerb = listVerb({
   name: 'exports',
   summary: 'show the services of this mesh that peers may call',
-  operands: '',
-  operandsMin: 0,
-  operandsMax: 0,
-  options: LIVE_OPTIONS,
-  run: async (context) => {
-    formatOf(context);
-    const rows = await (await openClient(context)).ask('GET', '/v1/exports');
-    print(context, rows, (wide) => table(rows, COLUMNS, wide));
-    return EXIT.ok;
-  },
-};
+  path: '/v1/exports',
+  columns: COLUMNS,
+});

@@ -1,8 +1,6 @@
 /** `jumpgate imports`: peers' services as seen here. */
-import { openClient } from './client.ts';
-import { EXIT } from './io.ts';
-import { type Column, formatOf, print, table } from './output.ts';
-import { LIVE_OPTIONS, type Verb } from './verb.ts';
+import { listVerb } from './list-verb.ts';
+import { type Column } from './output.ts';
 
 const COLUMNS: readonly Column[] = [
   { heading: 'NAME', member: 'name' },
@@ -15,17 +13,9 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Shows peers' services as seen here. */
-export const importsVerb: Verb = {
+export const importsVerb = listVerb({
   name: 'imports',
   summary: "show peers' services as seen here",
-  operands: '',
-  operandsMin: 0,
-  operandsMax: 0,
-  options: LIVE_OPTIONS,
-  run: async (context) => {
-    formatOf(context);
-    const rows = await (await openClient(context)).ask('GET', '/v1/imports');
-    print(context, rows, (wide) => table(rows, COLUMNS, wide));
-    return EXIT.ok;
-  },
-};
+  path: '/v1/imports',
+  columns: COLUMNS,
+});

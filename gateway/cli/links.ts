@@ -1,8 +1,6 @@
 /** `jumpgate links`: links between gateways. */
-import { openClient } from './client.ts';
-import { EXIT } from './io.ts';
-import { type Column, formatOf, print, table } from './output.ts';
-import { LIVE_OPTIONS, type Verb } from './verb.ts';
+import { listVerb } from './list-verb.ts';
+import { type Column } from './output.ts';
 
 const COLUMNS: readonly Column[] = [
   { heading: 'PEER', member: 'peer' },
@@ -16,17 +14,9 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** Shows links between gateways. */
-export const linksVerb: Verb = {
+export const linksVerb = listVerb({
   name: 'links',
   summary: 'show links between gateways',
-  operands: '',
-  operandsMin: 0,
-  operandsMax: 0,
-  options: LIVE_OPTIONS,
-  run: async (context) => {
-    formatOf(context);
-    const rows = await (await openClient(context)).ask('GET', '/v1/links');
-    print(context, rows, (wide) => table(rows, COLUMNS, wide));
-    return EXIT.ok;
-  },
-};
+  path: '/v1/links',
+  columns: COLUMNS,
+});
