@@ -1,6 +1,6 @@
 /** Rows in Redis by optimistic locking (WATCH, MULTI, EXEC), without scripts; knows no client library. */
 import { type Clock, sleep } from '../clock.ts';
-import { codeOf, messageOf } from '../errors.ts';
+import { codeOf, JumpgateError, messageOf } from '../errors.ts';
 import { Lifetime } from '../lifetime.ts';
 import { type Logger } from '../log.ts';
 import { Serial } from './serial.ts';
@@ -220,20 +220,33 @@ class RedisRows implements Store {
   /** Every key of the index, in order. */
   async #keys(): Promise<readonly string[]> {
     let members = await this.#link.members(this.#index, ROWS_MAX + 2);
-    if (members === 'wrong-type' || !members.includes(INDEX_MARK)) members = await this.#rebuild();
+    if (members === 'wrong-type' || !members.includes(INDEX_MARK)) {
+      members = await this.#serial.run(() => this.#rebuild());
+    }
     const keys = members.filter(isKey);
     if (keys.length > ROWS_MAX) throw storeFull();
     return keys.sort();
   }
 
-  /** Makes the index anew from the rows that are there: it was never made, or evicted, flushed or damaged. */
+  /**
+   * Makes the index anew from the rows that are there: it was never made, or evicted, flushed or damaged. Runs within
+   * {@link Serial}, since any EXEC on the connection ends a guard. The guard is for an index that goes or comes meanwhile:
+   * what was found before would then be marked complete without the rows that were written since.
+   */
   async #rebuild(): Promise<readonly string[]> {
-    const names = await this.#link.scan(`${this.#rowPrefix}*`, ROWS_MAX + 1);
-    const keys = names.map((name) => name.slice(this.#rowPrefix.length)).filter(isKey);
-    const members = await this.#link.members(this.#index, 1);
-    if (members === 'wrong-type') await this.#link.execute([['del', this.#index]]);
-    await this.#link.execute([['sadd', this.#index, INDEX_MARK, ...keys]]);
-    return keys;
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      const guard = await this.#link.guard(this.#index);
+      const members = await this.#link.members(this.#index, 1);
+      const names = await this.#link.scan(`${this.#rowPrefix}*`, ROWS_MAX + 1);
+      const keys = names.map((name) => name.slice(this.#rowPrefix.length)).filter(isKey);
+      const drop: readonly RedisCommand[] = members === 'wrong-type' ? [['del', this.#index]] : [];
+      const replies = await this.#link.execute([...drop, ['sadd', this.#index, INDEX_MARK, ...keys]], guard);
+      if (replies !== 'interrupted') return keys;
+    }
+    throw new JumpgateError('store-busy', `expected the index of the store to rest for one of ${ROUNDS_MAX} looks`, {
+      source: 'local',
+      retry: 'later',
+    });
   }
 
   async #readEach(keys: readonly string[], bytesMax: number, each: (key: string, raw: RawRow) => void): Promise<void> {
@@ -311,7 +324,7 @@ class RedisRows implements Store {
         this.#watchers.notify(key);
       }
     } catch (error) {
-      if (codeOf(error) !== 'store-unavailable') throw error;
+      if (codeOf(error) !== 'store-unavailable' && codeOf(error) !== 'store-busy') throw error;
     } finally {
       this.#reconciling = false;
     }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 
-import { type Explanation, type ExplainRequest } from '../../gateway/admin/operations.ts';
+import { type Explanation, type ExplainRequest, type LinkStatus } from '../../gateway/admin/operations.ts';
 import {
   exported,
   federate,
@@ -14,6 +14,7 @@ import {
   mesh,
   MeshDirectory,
   portsOf,
+  until,
 } from '../support/gateway-process.ts';
 import { call, EchoClient, grpcService, http1Service } from '../support/sample-services.ts';
 
@@ -137,11 +138,16 @@ test('explain agrees with real calls on both sides, live and from YAML alone, an
     `apiVersion: jumpgate.dev/v1alpha1\nkind: Peer\nmetadata: { name: east }\nspec: { trustDomain: east.example, gateways: ["127.0.0.1:${jump}"], bundleEndpoint: { url: "https://127.0.0.1:${bundle}/", profile: https_spiffe, spiffeId: "spiffe://east.example/jumpgate" } }\n`,
   );
   for (const name of ['orders', 'echo']) await east.importIs(name, 'active');
-  const links = await west.ask('/v1/links');
+  const linkIds = async (): Promise<readonly string[]> =>
+    ((await west.ask('/v1/links')) as readonly LinkStatus[])
+      .map(({ direction, since }) => `${direction} ${since}`)
+      .sort();
+  await until('two links each way to be up', async () => (await linkIds()).length === 4);
+  const links = await linkIds();
   await west.command('reload');
   const [adopted] = (await west.status()).peers;
   assert.deepEqual([adopted?.origin, adopted?.state], ['adopted', 'active'], 'adopting a peer does not part from it');
-  assert.deepEqual(await west.ask('/v1/links'), links);
+  assert.deepEqual(await linkIds(), links);
 
   for (const one of CASES) {
     const listener = await east.address(`outbound[${one.caller}]`);

@@ -1,0 +1,35 @@
+/** Header fields as both engines share them: one object per table entry, so that what is derived from it is derived once. */
+
+/** The name of fields. Well-known names are one object for the life of the process; others one per table entry. */
+export class FieldName {
+  /** Lower case. One character per byte. */
+  readonly text: string;
+  /** What `headers/traits` derived from the text; -1 until it did. */
+  traits = -1;
+  /** Whether the engine's rules for names hold: 0 not judged yet, 1 valid, 2 malformed. */
+  validity = 0;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/**
+ * One field. What an HPACK table holds is handed out as the same object each time; whoever derives something from a
+ * field that is worth keeping keeps it here, in a member of its own.
+ */
+export class Field {
+  readonly name: FieldName;
+  /** One character per byte (latin1), without leading or trailing white space. */
+  readonly value: string;
+  /** Came never-indexed and must stay so (RFC 7541 §7.1), or is secret by its name. */
+  readonly sensitive: boolean;
+  /** Whether the engine's rules for values hold: 0 not judged yet, 1 valid, 2 malformed. */
+  validity = 0;
+
+  constructor(name: FieldName, value: string, sensitive = false) {
+    this.name = name;
+    this.value = value;
+    this.sensitive = sensitive;
+  }
+}
