@@ -29,6 +29,10 @@ export interface SessionListener {
   apply(received: HeldCatalogue): Promise<void>;
   fetchBundle(sequence: bigint | undefined): void;
   terminated(tombstone: string): void;
+  /** A frame that the peer sent was read. */
+  received(frame: Frame): void;
+  /** A frame of ours waits to be written. */
+  sent(frame: Frame): void;
   /** After every change of phase. */
   phase(session: Session): void;
 }
@@ -95,6 +99,7 @@ export class RunningSession {
     const { listener } = this.#options;
     switch (effect.kind) {
       case 'send':
+        listener.sent(effect.frame);
         this.#enqueue(effect.frame);
         return;
       case 'opened':
@@ -140,7 +145,10 @@ export class RunningSession {
 
   async #read(): Promise<void> {
     try {
-      for await (const frame of this.#options.stream.frames) this.dispatch({ kind: 'frame', frame });
+      for await (const frame of this.#options.stream.frames) {
+        this.#options.listener.received(frame);
+        this.dispatch({ kind: 'frame', frame });
+      }
       this.dispatch({ kind: 'stop', end: { code: 'ended', message: 'the peer ended the stream' } });
     } catch (error) {
       this.dispatch({ kind: 'stop', end: { code: 'ended', message: `the stream broke: ${messageOf(error)}` } });

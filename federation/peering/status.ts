@@ -1,4 +1,6 @@
 /** What operators and metrics see of one peering. */
+import { diffCatalogues } from '../catalogue/diff.ts';
+import { type Exporting } from './exporting.ts';
 import { type Rejection } from './frame.ts';
 import { type Session, type SessionEnd } from './session.ts';
 
@@ -14,6 +16,10 @@ export interface PeeringStatus {
   /** Of our catalogue: the version last sent, and the last that the peer applied; 0 for none. */
   readonly ourVersion: bigint;
   readonly theirAppliedVersion: bigint;
+  /** How long the version under way has been waiting for the peer's answer, milliseconds; 0 when nothing is. */
+  readonly unansweredMs: number;
+  /** Entries of our catalogue that differ from what was sent, and wait for that answer. */
+  readonly waiting: number;
   /** Of the peer's catalogue: the last version applied here. */
   readonly appliedVersion: bigint;
   readonly theyHoldOurBundleSequence: bigint | undefined;
@@ -32,6 +38,8 @@ export const NO_STREAM: PeeringStatus = {
   lastHeartbeatMs: undefined,
   ourVersion: 0n,
   theirAppliedVersion: 0n,
+  unansweredMs: 0,
+  waiting: 0,
   appliedVersion: 0n,
   theyHoldOurBundleSequence: undefined,
   refusedByPeer: [],
@@ -48,12 +56,20 @@ export function statusOf(session: Session, nowMonotonicMs: number): PeeringStatu
     lastHeartbeatMs: session.heartbeatReceived ? nowMonotonicMs - session.heardAtMs : undefined,
     ourVersion: exporting.version,
     theirAppliedVersion: exporting.appliedVersion,
+    unansweredMs: exporting.unansweredSinceMs === undefined ? 0 : nowMonotonicMs - exporting.unansweredSinceMs,
+    waiting: waitingOf(exporting),
     appliedVersion: importing.appliedVersion,
     theyHoldOurBundleSequence: session.theyHoldOurBundleSequence,
     refusedByPeer: exporting.rejections,
     quarantined: importing.held?.catalogue.problems ?? [],
     lastEnd: session.end,
   };
+}
+
+function waitingOf({ newest, sent }: Exporting): number {
+  if (newest === undefined || newest === sent) return 0;
+  const { added, changed, removed } = diffCatalogues(sent ?? [], newest);
+  return added.length + changed.length + removed.length;
 }
 
 const BEST_FIRST: readonly PeeringState[] = ['active', 'syncing', 'degraded', 'connecting', 'terminated'];

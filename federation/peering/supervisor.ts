@@ -17,6 +17,7 @@ import {
   type SessionTiming,
 } from './session.ts';
 import { bestStatus, NO_STREAM, statusOf, type PeeringStatus } from './status.ts';
+import { NOTHING_COUNTED, Tally, type TallyCounts } from './tally.ts';
 
 /** Full jitter up to 10 s: a peer that came back is found soon, a peer that is away costs next to nothing. */
 const RECONNECT: BackoffOptions = { minMs: 100, maxMs: 10_000 };
@@ -69,6 +70,7 @@ interface Supervised {
   lastEnd: SessionEnd | undefined;
   /** Streams that have ended, by code. */
   readonly ends: Map<SessionEnd['code'], number>;
+  readonly tally: Tally;
   terminatedBy: string | undefined;
   /** Since it removed us, all links to it have gone. */
   cutOff: boolean;
@@ -142,6 +144,11 @@ export class PeeringSupervisor implements AsyncDisposable {
   /** How many control streams of a peer have ended, by code: each but a dismissal is one to be opened again. */
   ends(name: string): ReadonlyMap<string, number> {
     return this.#peers.get(name)?.ends ?? new Map<string, number>();
+  }
+
+  /** What has been replicated with a peer since it was registered. */
+  counts(name: string): TallyCounts {
+    return this.#peers.get(name)?.tally ?? NOTHING_COUNTED;
   }
 
   /** The state of one peering; `undefined` for a peer that is not registered. */
@@ -239,6 +246,8 @@ export class PeeringSupervisor implements AsyncDisposable {
           supervised.terminatedBy = tombstone;
           this.#options.onTerminated(name, tombstone);
         },
+        received: (frame) => supervised.tally.received(frame),
+        sent: (frame) => supervised.tally.sent(frame),
         phase: (session) => {
           wasActive ||= session.phase === 'active';
           this.#tell(name);
@@ -287,6 +296,7 @@ function fresh(peer: SupervisedPeer): Supervised {
     held: undefined,
     lastEnd: undefined,
     ends: new Map(),
+    tally: new Tally(),
     terminatedBy: undefined,
     cutOff: false,
   };

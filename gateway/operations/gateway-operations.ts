@@ -283,6 +283,7 @@ function sampleOf(parts: GatewayParts): GatewaySample {
         status,
         peering: peering.supervisor.status(status.name),
         ends: peering.supervisor.ends(status.name),
+        counts: peering.supervisor.counts(status.name),
         catalogue: control.catalogues.get(status.name),
         nowMs,
       }),

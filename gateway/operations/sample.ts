@@ -2,6 +2,7 @@
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { exportedTo } from '../../federation/catalogue/exported.ts';
 import { type PeeringStatus } from '../../federation/peering/status.ts';
+import { type TallyCounts } from '../../federation/peering/tally.ts';
 import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { type PeerStatus } from '../admin/operations.ts';
 import { type PeerSample } from '../telemetry/sample.ts';
@@ -14,6 +15,7 @@ export interface SampledPeer {
   readonly peering: PeeringStatus | undefined;
   /** Control streams that have ended, by code. */
   readonly ends: ReadonlyMap<string, number>;
+  readonly counts: TallyCounts;
   readonly catalogue: ImportedCatalogue | undefined;
   readonly nowMs: number;
 }
@@ -39,15 +41,14 @@ export function peerSample(sampled: SampledPeer): PeerSample {
     bundleBehind: ours !== undefined && (held === undefined || held < ours),
     catalogVersionOurs: peering === undefined ? undefined : Number(peering.theirAppliedVersion),
     catalogVersionTheirs: peering === undefined ? undefined : Number(peering.appliedVersion),
-    catalogLagSeconds: undefined,
+    catalogLagSeconds: peering === undefined ? undefined : peering.unansweredMs / 1000,
     exportsOffered: peer === undefined ? 0 : exportedTo(snapshot.exports.values(), peer).length,
     importsReceived: catalogue?.entries.size ?? 0,
     importReadyRatio: imports.length === 0 ? undefined : active / imports.length,
-    // Not counted yet: a metric that is not known shows no line.
-    queueDepth: undefined,
-    acks: undefined,
-    nacks: new Map(),
+    queueDepth: peering?.waiting,
+    acks: sampled.counts.acks,
+    nacks: sampled.counts.nacks,
     reconnects: sampled.ends,
-    resyncs: new Map(),
+    resyncs: sampled.counts.resyncs,
   };
 }

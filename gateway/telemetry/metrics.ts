@@ -210,9 +210,9 @@ function peerMetrics(registry: Registry): PeerMetrics {
     catalogLag: gauge('catalog_lag_seconds', 'How long our newest catalogue waits for the peer.'),
     catalogResources: gauge('catalog_resources', 'Entries offered (ours) and received (theirs).', ['side', 'kind']),
     acks: counter('replication_acks_total', 'Updates that the peer applied.'),
-    nacks: counter('replication_nacks_total', 'Entries that the peer refused.', ['code']),
-    queueDepth: gauge('replication_queue_depth', 'Updates waiting to be sent.'),
-    resyncs: counter('resyncs_total', 'Catalogue resynchronisations.', ['kind']),
+    nacks: counter('replication_nacks_total', 'Entries, and whole versions, that the peer refused.', ['code']),
+    queueDepth: gauge('replication_queue_depth', 'Changed entries that wait for the answer to the version under way.'),
+    resyncs: counter('resyncs_total', 'Whole catalogues, sent to the peer and received from it.', ['kind']),
     bundleSequence: gauge('bundle_sequence', 'Sequence of the bundle in use; peer "self" is ours.'),
     bundleNotAfter: gauge('bundle_not_after_seconds', 'Time until the first authority of the bundle ends.'),
     bundlePeersBehind: new Gauge({

@@ -86,6 +86,18 @@ test('exports reach the peer over the control stream, and so do changes and with
     'both at us',
     () => names().length === 2 && us.catalogues.get('eu')?.entries.get('payments')?.protocol === 'http2',
   );
+  // An entry that is refused delays no other, and is counted where it came from.
+  eu.exports = [
+    { name: 'localhost', protocol: 'http1' },
+    { name: 'orders', protocol: 'http1' },
+  ];
+  await until('the refusal at eu', () => eu.supervisor.counts('us').nacks.get('name-refused') === 1);
+  await until('the good one at us', () => names().includes('orders') && !names().includes('payments'));
+  assert.deepEqual(
+    us.supervisor.status('eu')?.quarantined.map(({ entry }) => entry),
+    ['localhost'],
+  );
+  assert.ok(eu.supervisor.counts('us').acks >= 2);
   eu.exports = [];
   await until('none at us', () => us.catalogues.get('eu')?.complete === true && names().length === 0);
   assert.deepEqual([...(eu.catalogues.get('us')?.entries.keys() ?? [])], []);
