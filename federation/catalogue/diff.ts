@@ -1,5 +1,5 @@
 /** What changed between two catalogues. */
-import { type CatalogueEntry } from './service.ts';
+import { type CatalogueEntry, sameEntry } from './service.ts';
 
 /** Names are in exactly one of the three lists. */
 export interface CatalogueDiff {
@@ -10,12 +10,15 @@ export interface CatalogueDiff {
 
 /** The way from `before` to `after`; each list in the order in which its catalogue has the names. */
 export function diffCatalogues(before: Iterable<CatalogueEntry>, after: Iterable<CatalogueEntry>): CatalogueDiff {
-  const old = new Map([...before].map((entry) => [entry.name, entry.protocol]));
+  const old = new Map([...before].map((entry) => [entry.name, entry]));
   const now = [...after];
   const names = new Set(now.map((entry) => entry.name));
   return {
     added: now.filter((entry) => !old.has(entry.name)),
-    changed: now.filter((entry) => old.has(entry.name) && old.get(entry.name) !== entry.protocol),
+    changed: now.filter((entry) => {
+      const was = old.get(entry.name);
+      return was !== undefined && !sameEntry(was, entry);
+    }),
     removed: [...old.keys()].filter((name) => !names.has(name)),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Digests that both sides of a catalogue compute alike. Canonical encoding: every text as its length in UTF-8 octets
- * (4 octets, big-endian) and those octets; an entry is its name and its protocol; a catalogue is the number of its
+ * (4 octets, big-endian) and those octets; an entry is its name and its protocol, and if it has server names (of another kind then), their number (4 octets) and they
+ * themselves in order; a catalogue is the number of its
  * entries (4 octets) and, sorted by the octets of the names, each name with its entry's hash (32 octets). Each encoding
  * starts with a text that names its kind and version, so that no entry hash is ever a catalogue digest.
  */
@@ -9,11 +10,15 @@ import { createHash } from 'node:crypto';
 import { type CatalogueEntry } from './service.ts';
 
 const ENTRY_KIND = 'jumpgate.catalogue.entry.v1';
+const NAMED_ENTRY_KIND = 'jumpgate.catalogue.entry.v2';
 const CATALOGUE_KIND = 'jumpgate.catalogue.v1';
 
 /** SHA-256 of an entry, lower-case hex. */
 export function entryHash(entry: CatalogueEntry): string {
-  return sha256([text(ENTRY_KIND), text(entry.name), text(entry.protocol)]);
+  const { name, protocol, serverNames = [] } = entry;
+  if (serverNames.length === 0) return sha256([text(ENTRY_KIND), text(name), text(protocol)]);
+  const names = [uint32(serverNames.length), ...serverNames.map(text)];
+  return sha256([text(NAMED_ENTRY_KIND), text(name), text(protocol), ...names]);
 }
 
 /** SHA-256 of a catalogue, lower-case hex, whatever the order of `entries`. Names are expected once each. */

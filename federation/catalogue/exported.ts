@@ -1,13 +1,14 @@
 /** What one peer may see of our exports. */
 import { namesPeer, type NamedPeer } from '../policy/naming.ts';
 import { type AllowRule } from '../policy/rule.ts';
-import { type ExportProtocol } from '../resources/values.ts';
-import { type CatalogueEntry } from './service.ts';
+import { type ExportProtocol } from '../policy/protocol.ts';
+import { catalogueEntry, type CatalogueEntry } from './service.ts';
 
 /** What the catalogue needs of an export; a snapshot's exports have it. */
 export interface AnnouncedExport {
   readonly name: string;
   readonly protocol: ExportProtocol;
+  readonly serverNames?: readonly string[];
   readonly allow: readonly AllowRule[];
 }
 
@@ -15,6 +16,6 @@ export interface AnnouncedExport {
 export function exportedTo(exports: Iterable<AnnouncedExport>, peer: NamedPeer): readonly CatalogueEntry[] {
   return [...exports]
     .filter((candidate) => candidate.allow.some((rule) => namesPeer(rule, peer)))
-    .map(({ name, protocol }) => ({ name, protocol }))
+    .map(catalogueEntry)
     .sort((left, right) => (left.name < right.name ? -1 : 1));
 }

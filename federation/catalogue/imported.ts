@@ -1,9 +1,12 @@
 /** What one peer has announced to us, as an immutable value of plain data. */
 import { catalogueDigest } from './digest.ts';
-import { entryProblem, type CatalogueEntry, type EntryProblem } from './service.ts';
+import { catalogueEntry, entryProblem, type CatalogueEntry, type EntryProblem } from './service.ts';
 
 /** What one peer may announce (security.md, limits: catalogue rows per peer). */
 export const CATALOGUE_ENTRIES_MAX = 10_000;
+
+/** Server names of all entries together: two for each entry there may be. */
+export const CATALOGUE_SERVER_NAMES_MAX = 20_000;
 
 /** The catalogue of one peer. */
 export interface ImportedCatalogue {
@@ -64,9 +67,14 @@ export function applyUpdate(state: ImportedCatalogue, update: CatalogueUpdate, n
   }
   const entries = new Map(update.kind === 'snapshot' ? [] : state.entries);
   if (update.kind === 'delta') for (const name of update.removed) entries.delete(name);
-  for (const { name, protocol } of named) entries.set(name, { name, protocol });
+  for (const entry of named) entries.set(entry.name, catalogueEntry(entry));
   if (entries.size > CATALOGUE_ENTRIES_MAX) {
     const message = `expected at most ${CATALOGUE_ENTRIES_MAX} exports, found ${entries.size}`;
+    return { kind: 'refused', code: 'too-many-entries', message };
+  }
+  const names = [...entries.values()].reduce((sum, { serverNames = [] }) => sum + serverNames.length, 0);
+  if (names > CATALOGUE_SERVER_NAMES_MAX) {
+    const message = `expected at most ${CATALOGUE_SERVER_NAMES_MAX} server names, found ${names}`;
     return { kind: 'refused', code: 'too-many-entries', message };
   }
   const problems = problemsOf(entries.values());

@@ -2,10 +2,13 @@
 import { diffCatalogues } from '../catalogue/diff.ts';
 import { catalogueDigest } from '../catalogue/digest.ts';
 import { type CatalogueEntry } from '../catalogue/service.ts';
-import { type Frame, type Rejection } from './frame.ts';
+import { type Frame, FRAME_BYTES_MAX, type Rejection } from './frame.ts';
 
 /** A chunk stays far below the frame limit, and heartbeats get in between chunks. */
 const ENTRIES_PER_CHUNK = 500;
+
+/** Half of the frame limit: entries of tls exports have names of up to 4 KiB in all. */
+const CHUNK_BYTES_MAX = FRAME_BYTES_MAX / 2;
 
 /** The state of our half. Versions are max(previous + 1, milliseconds since 1970), so they grow across streams and restarts. */
 export interface Exporting {
@@ -102,7 +105,8 @@ function sendDelta(exporting: Exporting, base: readonly CatalogueEntry[], facts:
   const newest = exporting.newest ?? [];
   const { added, changed: altered, removed } = diffCatalogues(base, newest);
   const changed = [...altered, ...added];
-  if (changed.length + removed.length > ENTRIES_PER_CHUNK) return sendSnapshot(exporting, facts);
+  const fits = changed.length + removed.length <= ENTRIES_PER_CHUNK && chunksOf(changed).length === 1;
+  if (!fits) return sendSnapshot(exporting, facts);
   const version = nextVersion(exporting, facts);
   const digests = { baseDigest: catalogueDigest(base), digest: catalogueDigest(newest) };
   const { bundleSequence } = facts;
@@ -114,14 +118,36 @@ function sendSnapshot(exporting: Exporting, facts: ExportFacts): ExportStep {
   const newest = exporting.newest ?? [];
   const version = nextVersion(exporting, facts);
   const frames: Frame[] = [];
-  const chunks = Math.max(1, Math.ceil(newest.length / ENTRIES_PER_CHUNK));
-  for (let chunk = 0; chunk < chunks; chunk += 1) {
-    const entries = newest.slice(chunk * ENTRIES_PER_CHUNK, (chunk + 1) * ENTRIES_PER_CHUNK);
-    const end = chunk === chunks - 1;
+  const chunks = chunksOf(newest);
+  for (const [index, entries] of chunks.entries()) {
+    const end = index === chunks.length - 1;
     const total = { count: end ? newest.length : 0, digest: end ? catalogueDigest(newest) : '' };
     frames.push({ kind: 'snapshot', version, entries, end, ...total, bundleSequence: facts.bundleSequence });
   }
   return { exporting: underWay(exporting, version, facts), frames };
+}
+
+/** At least one chunk, which may be empty. */
+function chunksOf(entries: readonly CatalogueEntry[]): readonly (readonly CatalogueEntry[])[] {
+  let chunk: CatalogueEntry[] = [];
+  const chunks = [chunk];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = entryBytes(entry);
+    if (chunk.length === ENTRIES_PER_CHUNK || bytes + size > CHUNK_BYTES_MAX) {
+      chunk = [];
+      chunks.push(chunk);
+      bytes = 0;
+    }
+    chunk.push(entry);
+    bytes += size;
+  }
+  return chunks;
+}
+
+/** Tag and length of each text, and of the entry, are at most 4 bytes together. */
+function entryBytes({ name, protocol, serverNames = [] }: CatalogueEntry): number {
+  return [name, protocol, ...serverNames].reduce((sum, text) => sum + Buffer.byteLength(text) + 4, 4);
 }
 
 function underWay(exporting: Exporting, version: bigint, facts: ExportFacts): Exporting {

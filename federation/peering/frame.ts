@@ -2,13 +2,13 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 
 import { JumpgateError } from '../../base/errors.ts';
-import { type CatalogueEntry } from '../catalogue/service.ts';
+import { catalogueEntry, type CatalogueEntry } from '../catalogue/service.ts';
 import { FrameSchema, type Frame as FrameMessage } from './generated/peering_pb.js';
 
-/** Versions of the protocol that this gateway speaks. */
-export const PEERING_VERSIONS = { min: 1, max: 1 } as const;
+/** Versions of the protocol that this gateway speaks: since 2 entries have server names. */
+export const PEERING_VERSIONS = { min: 1, max: 2 } as const;
 
-/** 500 entries with names of 63 octets stay under 50 KiB; anything larger is not ours. */
+/** Chunks of entries stay under half of it (`exporting.ts`); anything larger is not ours. */
 export const FRAME_BYTES_MAX = 256 * 1024;
 
 /** An entry that a receiver will not use, and why. */
@@ -115,12 +115,12 @@ function messageKind(frame: Frame): KindInit {
     }
     case 'snapshot': {
       const { version, end, count, digest } = frame;
-      const value = { version, end, count, digest, entries: [...frame.entries], ...sequence(frame) };
+      const value = { version, end, count, digest, entries: frame.entries.map(entryInit), ...sequence(frame) };
       return { case: 'snapshot', value };
     }
     case 'delta': {
       const { version, baseDigest, digest } = frame;
-      const lists = { changed: [...frame.changed], removed: [...frame.removed] };
+      const lists = { changed: frame.changed.map(entryInit), removed: [...frame.removed] };
       return { case: 'delta', value: { version, baseDigest, digest, ...lists, ...sequence(frame) } };
     }
     case 'ack':
@@ -158,11 +158,19 @@ function frameOf(kind: FrameMessage['kind']): Frame | undefined {
     }
     case 'snapshot': {
       const { version, entries, end, count, digest, bundleSequence } = kind.value;
-      return { kind: 'snapshot', version, entries: entries.map(entryOf), end, count, digest, bundleSequence };
+      return { kind: 'snapshot', version, entries: entries.map(catalogueEntry), end, count, digest, bundleSequence };
     }
     case 'delta': {
       const { version, baseDigest, changed, removed, digest, bundleSequence } = kind.value;
-      return { kind: 'delta', version, baseDigest, changed: changed.map(entryOf), removed, digest, bundleSequence };
+      return {
+        kind: 'delta',
+        version,
+        baseDigest,
+        changed: changed.map(catalogueEntry),
+        removed,
+        digest,
+        bundleSequence,
+      };
     }
     case 'ack':
       return { kind: 'ack', version: kind.value.version };
@@ -195,6 +203,10 @@ function frameOf(kind: FrameMessage['kind']): Frame | undefined {
   }
 }
 
-function entryOf(entry: CatalogueEntry): CatalogueEntry {
-  return { name: entry.name, protocol: entry.protocol };
+function entryInit({ name, protocol, serverNames = [] }: CatalogueEntry): {
+  name: string;
+  protocol: string;
+  serverNames: string[];
+} {
+  return { name, protocol, serverNames: [...serverNames] };
 }

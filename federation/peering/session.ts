@@ -85,6 +85,8 @@ export interface Session {
   /** Whom the link proved: an open that says otherwise ends the session. */
   readonly expected: { readonly trustDomain: TrustDomain; readonly instance: string };
   readonly timing: SessionTiming;
+  /** The peering version that both sides speak; `undefined` before the peer has opened. */
+  readonly version: number | undefined;
   readonly peerEpoch: bigint | undefined;
   readonly exporting: Exporting;
   readonly importing: Importing;
@@ -97,6 +99,9 @@ export interface Session {
   readonly beatAtMs: number;
   readonly end: SessionEnd | undefined;
 }
+
+/** The first version whose entries have server names. */
+const SERVER_NAMES_VERSION = 2;
 
 /** What can happen to a session. Times are monotonic milliseconds, `wallMs` milliseconds since 1970. */
 export type SessionEvent =
@@ -148,6 +153,7 @@ export function newSession(start: SessionStart): Session {
     self: start.self,
     expected: start.expected,
     timing: start.timing,
+    version: undefined,
     peerEpoch: undefined,
     exporting: { ...NOTHING_EXPORTED, newest: start.entries },
     importing: nothingImported(start.held),
@@ -173,7 +179,7 @@ function react(session: Session, event: SessionEvent, at: Moment): SessionStep {
     case 'frame':
       return frameReceived(session, event.frame, at);
     case 'exports':
-      return exported(session, offerExports(session.exporting, event.entries, facts(session, at)));
+      return exported(session, offerExports(session.exporting, sendable(session, event.entries), facts(session, at)));
     case 'bundles':
       return bundlesChanged(session, event.bundles);
     case 'applied':
@@ -235,7 +241,8 @@ function frameReceived(session: Session, frame: Frame, at: Moment): SessionStep 
 function opened(session: Session, frame: OpenFrame, at: Moment): SessionStep {
   const { expected } = session;
   const low = Math.max(frame.versionMin, PEERING_VERSIONS.min);
-  if (low > Math.min(frame.versionMax, PEERING_VERSIONS.max)) {
+  const version = Math.min(frame.versionMax, PEERING_VERSIONS.max);
+  if (low > version) {
     const ours = `${PEERING_VERSIONS.min} to ${PEERING_VERSIONS.max}`;
     const message = `expected a peering version of ${ours}, found ${frame.versionMin} to ${frame.versionMax}: one side needs an upgrade`;
     return close(session, { code: 'version', message });
@@ -244,7 +251,9 @@ function opened(session: Session, frame: OpenFrame, at: Moment): SessionStep {
     const message = `expected ${expected.trustDomain} instance ${expected.instance}, as the link proved, found other names`;
     return close(session, { code: 'identity', message });
   }
-  const open: Session = { ...session, phase: 'syncing', peerEpoch: frame.epoch, heardAtMs: at.monotonicMs };
+  const agreed: Session = { ...session, phase: 'syncing', version, peerEpoch: frame.epoch, heardAtMs: at.monotonicMs };
+  const newest = sendable(agreed, session.exporting.newest ?? []);
+  const open: Session = { ...agreed, exporting: { ...session.exporting, newest } };
   // Before the catalogue, so that the next heartbeat, which confirms it (rule 5), is a whole interval after it.
   const beating = beat(open, at);
   const step = exported(beating.session, beginExporting(open.exporting, frame.heldDigest, facts(open, at)));
@@ -252,6 +261,12 @@ function opened(session: Session, frame: OpenFrame, at: Moment): SessionStep {
     session: step.session,
     effects: [{ kind: 'opened', epoch: frame.epoch }, ...beating.effects, ...step.effects],
   };
+}
+
+/** What the peer's version has words for: a gateway of version 1 would compute another digest than ours. */
+function sendable({ version }: Session, entries: readonly CatalogueEntry[]): readonly CatalogueEntry[] {
+  if (version === undefined || version >= SERVER_NAMES_VERSION) return entries;
+  return entries.filter((entry) => entry.serverNames === undefined);
 }
 
 function heartbeat(session: Session, frame: HeartbeatFrame, at: Moment): SessionStep {

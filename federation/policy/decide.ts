@@ -3,14 +3,16 @@ import { branded } from '../../base/brand.ts';
 import { type Origin } from '../../base/origin.ts';
 import { matchesId } from '../../trust-bundles/identity/match.ts';
 import { trustDomainOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type ExportProtocol, isTunnelProtocol } from './protocol.ts';
 import { namesPeer } from './naming.ts';
 import { grpcMethodOf, matchesGrpc, matchesPath, pathProblem, withoutQuery } from './path.ts';
 import { type AllowRule, type HttpWhat, type IdPattern, type What } from './rule.ts';
-import { type CallFacts, type Denial, type Permit, type Verdict } from './verdict.ts';
+import { type CallFacts, type ConnectionFacts, type Denial, type Permit, type Verdict } from './verdict.ts';
 
 /** What policy needs of an export; a snapshot's exports have it. */
 export interface JudgedExport {
   readonly name: string;
+  readonly protocol: ExportProtocol;
   readonly allow: readonly AllowRule[];
   readonly origin: Origin;
 }
@@ -18,24 +20,26 @@ export interface JudgedExport {
 /** What policy needs of an import; a snapshot's imports have it. */
 export interface JudgedImport {
   readonly name: string;
+  /** As the peer announced it; `undefined` until then. */
+  readonly protocol: ExportProtocol | undefined;
   readonly who: readonly IdPattern[];
   readonly origin: Origin;
 }
 
-/** A call that came for an export: over a link from `peer`, or from our own mesh (`self`). */
+/** A call or connection that came for an export: over a link from `peer`, or from our own mesh (`self`). */
 export interface ExportQuestion {
   readonly exported: JudgedExport;
   readonly caller: SpiffeId;
   /** The name of the peer whose link carries the call and whose trust domain the caller is of; `self` for our own mesh. */
   readonly peer: string;
-  readonly call: CallFacts;
+  readonly call: CallFacts | ConnectionFacts;
 }
 
-/** A call of a workload of ours that goes to an import. */
+/** A call or connection of a workload of ours that goes to an import. */
 export interface ImportQuestion {
   readonly imported: JudgedImport;
   readonly caller: SpiffeId;
-  readonly call: CallFacts;
+  readonly call: CallFacts | ConnectionFacts;
 }
 
 /** Whether the export's rules admit the call. An export none of whose rules names the peer does not exist for it. */
@@ -46,8 +50,8 @@ export function decideExport(question: ExportQuestion): Verdict {
     const message = `no rule of export ${exported.name} names ${peer} and ${named.trustDomain}`;
     return { kind: 'denial', reason: 'no-route', message, origin: exported.origin, visible: false };
   }
-  const problem = callProblem(call);
-  if (problem !== undefined) return denial('path-ambiguous', problem, exported.origin);
+  const refused = refusedUnasked(`export ${exported.name}`, exported, call);
+  if (refused !== undefined) return refused;
   let nearest: AllowRule | undefined;
   for (const [index, rule] of exported.allow.entries()) {
     if (!namesPeer(rule, named) || !admitsCaller(rule, caller)) continue;
@@ -64,8 +68,8 @@ export function decideExport(question: ExportQuestion): Verdict {
 /** Whether the import may be used by this local caller. */
 export function decideImport(question: ImportQuestion): Verdict {
   const { imported, caller, call } = question;
-  const problem = callProblem(call);
-  if (problem !== undefined) return denial('path-ambiguous', problem, imported.origin);
+  const refused = refusedUnasked(`import ${imported.name}`, imported, call);
+  if (refused !== undefined) return refused;
   const index = imported.who.findIndex((pattern) => matchesId(pattern, caller));
   if (index !== -1) return permit(`${imported.name}.who[${index}]`, imported.origin, caller);
   return denial(
@@ -75,7 +79,21 @@ export function decideImport(question: ImportQuestion): Verdict {
   );
 }
 
-/** Why a call is refused before any rule is asked, or `undefined`. */
+/** What is refused before any rule is asked: the wrong kind for the service, a path of two readings; else `undefined`. */
+function refusedUnasked(
+  what: string,
+  { protocol, origin }: { readonly protocol: ExportProtocol | undefined; readonly origin: Origin },
+  call: CallFacts | ConnectionFacts,
+): Denial | undefined {
+  const connection = call.kind === 'connection';
+  if (protocol !== undefined && isTunnelProtocol(protocol) !== connection) {
+    const message = `${what} speaks ${protocol}, so it takes ${connection ? 'calls' : 'connections'}, found a ${call.kind}`;
+    return denial('protocol-mismatch', message, origin);
+  }
+  const problem = connection ? undefined : callProblem(call);
+  return problem === undefined ? undefined : denial('path-ambiguous', problem, origin);
+}
+
 function callProblem(call: CallFacts): string | undefined {
   const problem = pathProblem(call.path);
   if (problem !== undefined || !call.grpc || grpcMethodOf(call.path) !== undefined) return problem;
@@ -86,9 +104,13 @@ function admitsCaller(rule: AllowRule, caller: SpiffeId): boolean {
   return rule.who === undefined || rule.who.some((pattern) => matchesId(pattern, caller));
 }
 
-/** HTTP rules judge every call, since a gRPC call is one too and its content type is the caller's to choose. */
-function admitsCall(what: What | undefined, call: CallFacts): boolean {
+/**
+ * HTTP rules judge every call, since a gRPC call is one too and its content type is the caller's to choose. A rule that
+ * says what it admits never admits a connection, whose content nobody sees.
+ */
+function admitsCall(what: What | undefined, call: CallFacts | ConnectionFacts): boolean {
   if (what === undefined) return true;
+  if (call.kind === 'connection') return false;
   if (what.http?.some((http) => admitsHttp(http, call)) === true) return true;
   return call.grpc && call.method === 'POST' && what.grpc?.some((pattern) => matchesGrpc(pattern, call.path)) === true;
 }
@@ -100,7 +122,8 @@ function admitsHttp(http: HttpWhat, call: CallFacts): boolean {
   return http.paths.some((pattern) => matchesPath(pattern, path));
 }
 
-function describe(call: CallFacts): string {
+function describe(call: CallFacts | ConnectionFacts): string {
+  if (call.kind === 'connection') return 'connections';
   const path = withoutQuery(call.path).slice(0, 256);
   return `${call.grpc ? 'gRPC' : call.method.slice(0, 32)} ${path}`;
 }

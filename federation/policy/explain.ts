@@ -3,8 +3,9 @@ import { formatOrigin } from '../../base/origin.ts';
 import { trustDomainOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { decideExport, decideImport, type JudgedExport, type JudgedImport } from './decide.ts';
+import { type ExportProtocol, isTunnelProtocol } from './protocol.ts';
 import { SELF_PEER } from './rule.ts';
-import { type CallFacts, type Denial, type Verdict } from './verdict.ts';
+import { type CallFacts, type ConnectionFacts, type Denial, type Verdict } from './verdict.ts';
 
 /** What explaining needs of a snapshot. */
 export interface ExplainedSnapshot {
@@ -28,9 +29,11 @@ export type ExplainTarget =
   | { readonly kind: 'import'; readonly name: string }
   | { readonly kind: 'host'; readonly host: string };
 
-/** The call to explain. */
-export interface ExplainQuestion extends CallFacts {
+/** The call or connection to explain. */
+export interface ExplainQuestion {
   readonly snapshot: ExplainedSnapshot;
+  /** `undefined` for what the target's protocol makes usual: a connection, or GET /. */
+  readonly call: CallFacts | undefined;
   readonly from: SpiffeId;
   readonly to: ExplainTarget;
 }
@@ -78,7 +81,7 @@ function explainExport(question: ExplainQuestion, exported: JudgedExport | undef
       ? 'our own mesh calls, so no other mesh is asked'
       : `${peer} itself may still refuse: there an import must admit the caller before the call leaves`;
   if (exported === undefined) return answer(noRoute(`there is no export ${name} here`), otherSide);
-  return answer(decideExport({ exported, caller: from, peer, call: callOf(question) }), otherSide);
+  return answer(decideExport({ exported, caller: from, peer, call: factsFor(question, exported.protocol) }), otherSide);
 }
 
 function explainImport(question: ExplainQuestion, imported: ExplainedImport | undefined, what: string): Explanation {
@@ -90,7 +93,7 @@ function explainImport(question: ExplainQuestion, imported: ExplainedImport | un
     const { origin } = imported;
     return answer({ kind: 'denial', reason: 'denied-by-import', message, origin, visible: true }, otherSide);
   }
-  return answer(decideImport({ imported, caller: from, call: callOf(question) }), otherSide);
+  return answer(decideImport({ imported, caller: from, call: factsFor(question, imported.protocol) }), otherSide);
 }
 
 function importOtherSide(imported: ExplainedImport): string {
@@ -126,8 +129,10 @@ function noRoute(message: string): Denial {
   return { kind: 'denial', reason: 'no-route', message, visible: false };
 }
 
-function callOf(question: ExplainQuestion): CallFacts {
-  return { method: question.method, path: question.path, grpc: question.grpc };
+function factsFor({ call }: ExplainQuestion, protocol: ExportProtocol | undefined): CallFacts | ConnectionFacts {
+  if (call !== undefined) return call;
+  if (protocol !== undefined && isTunnelProtocol(protocol)) return { kind: 'connection' };
+  return { kind: 'call', method: 'GET', path: '/', grpc: false };
 }
 
 /** Lower-case, without port and trailing dot, as a request's authority is matched. */

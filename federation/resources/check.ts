@@ -3,7 +3,11 @@ import { formatOrigin, type Origin } from '../../base/origin.ts';
 import { quote } from '../../base/config/node.ts';
 import { suggestion } from '../../base/config/nearest.ts';
 import { ProblemList, type Problem } from '../../base/config/problem.ts';
+import { matchesId } from '../../trust-bundles/identity/match.ts';
+import { isTunnelProtocol } from '../policy/protocol.ts';
 import { type AnyResource } from './document.ts';
+import { foreignIdProblem } from './fields.ts';
+import { limitsProblem, limitsWith } from './limits.ts';
 import { type BindAddress, type Export, type Import, type Peer, type ResourceSet, type Route } from './values.ts';
 
 /** Documents as they were read, and which ones were meant: also those that could not be read, so that nobody misses them. */
@@ -35,6 +39,7 @@ export function checkResources(documents: ReadDocuments, problems: ProblemList):
   checkPeers(parts.peers, problems);
   checkImports(parts.imports, problems);
   checkRoutes(parts.routes, declared, problems);
+  checkRouteTargets(parts, problems);
   if (mesh === undefined) {
     const message = 'expected exactly one Mesh document in this directory, found none';
     if (![...declared].some((name) => name.startsWith('Mesh ')))
@@ -44,6 +49,7 @@ export function checkResources(documents: ReadDocuments, problems: ProblemList):
   const set: ResourceSet = { mesh, ...parts };
   checkOwnDomain(set, problems);
   checkListeners(set, problems);
+  checkListenerLimits(set, problems);
   return set;
 }
 
@@ -75,11 +81,15 @@ function checkPeers(peers: readonly Peer[], problems: ProblemList): void {
   }
 }
 
-function checkOwnDomain({ mesh, peers }: ResourceSet, problems: ProblemList): void {
+function checkOwnDomain({ mesh, peers, imports }: ResourceSet, problems: ProblemList): void {
   const own = mesh.spec.trustDomain;
   for (const { spec, origin } of peers) {
     if (spec.trustDomain !== own) continue;
     tell(problems, origin, 'spec.trustDomain', `expected another trust domain than our own ${own}`);
+  }
+  for (const { listen } of imports.map(({ spec }) => spec)) {
+    const found = listen?.caller.kind === 'as' ? foreignIdProblem(listen.caller.id, own, false) : undefined;
+    if (listen !== undefined && found !== undefined) tell(problems, listen.origin, 'spec.listen.as', found);
   }
 }
 
@@ -105,19 +115,65 @@ function checkRoutes(routes: readonly Route[], declared: ReadonlySet<string>, pr
   unique(places, ({ name }) => name, 'spec.hosts', problems);
 }
 
-function checkListeners({ mesh, edges }: ResourceSet, problems: ProblemList): void {
+/** An edge takes calls only. */
+function checkRouteTargets({ routes, exports }: Pick<ResourceSet, 'routes' | 'exports'>, problems: ProblemList): void {
+  for (const { spec, origin } of routes) {
+    const target = spec.to.kind === 'export' ? exports.find(({ name }) => name === spec.to.name) : undefined;
+    if (target === undefined || !isTunnelProtocol(target.spec.protocol)) continue;
+    const message = `expected an export of calls, found Export ${target.name} with protocol ${target.spec.protocol}: an edge carries no connections`;
+    tell(problems, origin, 'spec.to.export', message);
+  }
+}
+
+function checkListenerLimits({ mesh, edges, imports }: ResourceSet, problems: ProblemList): void {
+  const listeners = [
+    ...mesh.spec.listeners.outbound.map(({ limits }, index) => {
+      return { limits, origin: mesh.origin, path: `spec.listeners.outbound[${index}].limits` };
+    }),
+    ...edges.map(({ spec: { limits }, origin }) => ({ limits, origin, path: 'spec.limits' })),
+    ...imports.flatMap(({ spec: { listen } }) =>
+      listen === undefined ? [] : [{ limits: listen.limits, origin: listen.origin, path: 'spec.listen.limits' }],
+    ),
+  ];
+  for (const { limits, origin, path } of listeners) {
+    const found = limits === undefined ? undefined : limitsProblem(limitsWith(mesh.spec.limits, limits));
+    if (found !== undefined) tell(problems, origin, path, found);
+  }
+}
+
+function checkListeners({ mesh, edges, imports }: ResourceSet, problems: ProblemList): void {
   const { jump, bundle, outbound, status, admin } = mesh.spec.listeners;
   const ours = [jump.address, bundle.address, ...outbound.map(({ address }) => address), status, admin.address];
   const all = [
     ...ours.map((address) => ({ address, origin: mesh.origin })),
     ...edges.map(({ spec, origin }) => ({ address: spec.address, origin })),
-  ];
-  unique(all, ({ address }) => listenerName(address), 'spec', problems);
+    ...imports.flatMap(({ spec: { listen } }) =>
+      listen === undefined ? [] : [{ address: listen.address, origin: listen.origin, path: 'spec.listen' }],
+    ),
+  ].map((each) => ({ path: 'spec', ...each }));
+  for (const [index, each] of all.entries()) {
+    const first = all.slice(0, index).find(({ address }) => collide(address, each.address));
+    if (first === undefined) continue;
+    const where = formatOrigin(first.origin);
+    const same = listenerName(first.address) === listenerName(each.address);
+    const what = same ? 'is declared already' : `collides with ${listenerName(first.address)}, declared`;
+    tell(problems, each.origin, each.path, `listener ${listenerName(each.address)} ${what} at ${where}`);
+  }
 }
 
-function listenerName(address: BindAddress): string | undefined {
-  if (address.kind === 'unix') return `listener ${address.path}`;
-  return address.port === 0 ? undefined : `listener ${address.host}:${address.port}`;
+/** Every address of the machine, so that a port is taken on each. */
+const ANY_HOSTS: readonly string[] = ['0.0.0.0', '::'];
+
+function collide(left: BindAddress, right: BindAddress): boolean {
+  if (left.kind === 'unix' || right.kind === 'unix')
+    return left.kind === 'unix' && right.kind === 'unix' && left.path === right.path;
+  // Port 0 is a free one each time.
+  if (left.port === 0 || left.port !== right.port) return false;
+  return left.host === right.host || ANY_HOSTS.includes(left.host) || ANY_HOSTS.includes(right.host);
+}
+
+function listenerName(address: BindAddress): string {
+  return address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
 }
 
 /** What is valid, and probably not meant, or waits for something. */
@@ -125,8 +181,12 @@ export function warningsOf(set: ResourceSet): readonly Problem[] {
   const warnings = new ProblemList();
   const peers = set.peers.map(({ name }) => name);
   for (const each of set.imports) {
-    if (peers.includes(each.spec.peer)) continue;
-    tell(warnings, each.origin, 'spec.peer', unknownPeer(each.spec.peer, peers));
+    const { peer, who, listen } = each.spec;
+    if (!peers.includes(peer)) tell(warnings, each.origin, 'spec.peer', unknownPeer(peer, peers));
+    if (listen?.caller.kind !== 'as') continue;
+    const { id } = listen.caller;
+    if (!who.some((pattern) => matchesId(pattern, id)))
+      tell(warnings, listen.origin, 'spec.listen.as', `"who" does not admit ${id}, so every connection is refused`);
   }
   for (const each of set.exports) warnOfRules(each, peers, warnings);
   return warnings.sorted();
@@ -138,7 +198,8 @@ function warnOfRules({ spec }: Export, known: readonly string[], warnings: Probl
     for (const peer of peers ?? [])
       if (peer !== 'self' && !known.includes(peer)) tell(warnings, origin, `${path}.peers`, unknownPeer(peer, known));
     if (who === undefined) tell(warnings, origin, path, 'peers without who admits every workload of those meshes');
-    if (what === undefined) tell(warnings, origin, path, 'no what: the rule admits every method and path');
+    if (what === undefined && !isTunnelProtocol(spec.protocol))
+      tell(warnings, origin, path, 'no what: the rule admits every method and path');
     if (what?.grpc !== undefined && spec.protocol === 'http1')
       tell(warnings, origin, `${path}.what.grpc`, 'gRPC methods match no call of an export with protocol http1');
   }

@@ -1,7 +1,8 @@
 /** Edge: a listener for outside callers (north/south), with its public certificate. */
-import { notEnforced, object, required } from '../../base/config/object.ts';
+import { notEnforced, object, optional, required } from '../../base/config/object.ts';
 import { parsed, type Schema } from '../../base/config/schema.ts';
 import { bindAddress, filePath } from './fields.ts';
+import { listenerLimits } from './limits.ts';
 import { type EdgeSpec } from './values.ts';
 
 const tls = object('the public certificate as certificateFile and keyFile', {
@@ -15,11 +16,15 @@ export const edgeSchema: Schema<EdgeSpec> = parsed(
   object('the spec of an Edge', {
     address: required(bindAddress),
     tls: required(tls),
-    limits: notEnforced,
+    limits: optional(listenerLimits),
     authentication: notEnforced,
     trustedHops: notEnforced,
   }),
-  ({ address, tls: { certificateFile, keyFile } }) => ({
-    value: { address: { kind: 'tcp', ...address }, tls: { certificateFile, keyFile } },
+  ({ address, tls: { certificateFile, keyFile }, limits }) => ({
+    value: {
+      address: { kind: 'tcp', ...address },
+      tls: { certificateFile, keyFile },
+      ...(limits === undefined ? {} : { limits }),
+    },
   }),
 );

@@ -1,8 +1,11 @@
 /** Export: a service of this mesh, where it is and who may call what of it. */
 import { notEnforced, object, optional, required } from '../../base/config/object.ts';
-import { choice, list, parsed, type Schema, text } from '../../base/config/schema.ts';
+import { choice, list, parsed, type Reading, type Schema, text } from '../../base/config/schema.ts';
+import { EXPORT_PROTOCOLS, isTunnelProtocol } from '../policy/protocol.ts';
 import { type AllowRule } from '../policy/rule.ts';
+import { SERVER_NAMES_MAX, serverNameProblem } from '../policy/server-name.ts';
 import { dialAddress, dnsLabel, idPattern, isHostName, splitHostPort } from './fields.ts';
+import { exportLimits } from './limits.ts';
 import { whatSchema } from './patterns.ts';
 import { type ExportSpec } from './values.ts';
 
@@ -41,20 +44,97 @@ const backend = object('a backend as address: host:port', {
   zone: notEnforced,
 });
 
+const serverName: Schema<string> = parsed(
+  text('a lower-case host name such as db.example.org or *.db.example.org', { maxLength: 253 }),
+  (value, { problem }) => {
+    const found = serverNameProblem(value);
+    if (found === undefined) return { value };
+    return problem(`expected ${serverName.expected}, found ${JSON.stringify(value)}: ${found}`);
+  },
+);
+
+const serverNames: Schema<readonly string[]> = parsed(list(serverName, 1), (names, { problem }) => {
+  if (names.length > SERVER_NAMES_MAX)
+    return problem(`expected at most ${SERVER_NAMES_MAX} server names, found ${names.length}`);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  return twice === undefined ? { value: names } : problem(`expected each name once, found ${twice} again`);
+});
+
 /** `spec` of an Export. */
 export const exportSchema: Schema<ExportSpec> = parsed(
   object('the spec of an Export', {
-    protocol: required(choice(['http1', 'http2', 'grpc'], ['tcp', 'tls'])),
+    protocol: required(choice(EXPORT_PROTOCOLS)),
     backends: required(list(backend, 1)),
     authority: optional(authority),
+    serverNames: optional(serverNames),
     allow: required(list(rule)),
     health: notEnforced,
-    limits: notEnforced,
+    limits: optional(exportLimits),
     retry: notEnforced,
     timeout: notEnforced,
     labels: notEnforced,
   }),
-  ({ protocol, backends, authority: name, allow }) => ({
-    value: { protocol, backends: backends.map((each) => each.address), authority: name, allow },
-  }),
+  (spec, reading) => {
+    if (!suits(spec, reading)) return null;
+    const { protocol, backends, authority: name, serverNames: names = [], allow, limits } = spec;
+    return {
+      value: {
+        protocol,
+        backends: backends.map((each) => each.address),
+        authority: name,
+        serverNames: names,
+        allow,
+        ...(limits === undefined ? {} : { limits }),
+      },
+    };
+  },
 );
+
+/** Limits that mean something for calls only, and for connections only. */
+const CALL_LIMITS = ['responseDeadlineMs', 'bodyBytesPerSecond', 'bodyStallMs', 'streamsPerBackendConnection'] as const;
+const CONNECTION_LIMITS = ['tunnelIdleMs'] as const;
+
+type Written = Pick<ExportSpec, 'protocol' | 'authority' | 'allow'> & {
+  readonly serverNames: readonly string[] | undefined;
+  readonly limits: ExportSpec['limits'] | undefined;
+};
+
+/** Whether nothing is said that the protocol cannot keep. */
+function suits(
+  { protocol, authority: name, serverNames: names, allow, limits = {} }: Written,
+  reading: Reading,
+): boolean {
+  const { place, origin } = reading;
+  let sound = true;
+  const tell = (at: typeof place, where: typeof origin, message: string): void => {
+    sound = false;
+    at.problem(where, message);
+  };
+  if (protocol === 'tls' && names === undefined)
+    tell(place, origin, 'missing key "serverNames": a tls export serves the names that a ClientHello may ask for');
+  if (protocol !== 'tls' && names !== undefined)
+    tell(place.key('serverNames'), origin, `expected serverNames under protocol tls only, found protocol ${protocol}`);
+  const tunnel = isTunnelProtocol(protocol);
+  const carried = tunnel ? 'connections unread' : 'calls';
+  for (const limit of tunnel ? CALL_LIMITS : CONNECTION_LIMITS) {
+    if (limits[limit] !== undefined)
+      tell(
+        place.key('limits').key(limit),
+        origin,
+        `expected no ${limit} under protocol ${protocol}, which carries ${carried}`,
+      );
+  }
+  if (!tunnel) return sound;
+  if (name !== undefined)
+    tell(
+      place.key('authority'),
+      origin,
+      `expected no authority under protocol ${protocol}, which carries connections unread`,
+    );
+  for (const [index, rule] of allow.entries()) {
+    if (rule.what === undefined) continue;
+    const message = `expected no "what" under protocol ${protocol}: a connection has no method and no path, so peers and who decide`;
+    tell(place.key('allow').item(index).key('what'), rule.origin, message);
+  }
+  return sound;
+}

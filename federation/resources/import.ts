@@ -2,6 +2,7 @@
 import { notEnforced, object, optional, required } from '../../base/config/object.ts';
 import { list, parsed, type Schema } from '../../base/config/schema.ts';
 import { dnsLabel, hostName, idPattern } from './fields.ts';
+import { importListen, listenOf } from './outbound-listener.ts';
 import { type ImportSpec } from './values.ts';
 
 const alias: Schema<string> = parsed(hostName, (value, { problem }) => {
@@ -23,12 +24,15 @@ export const importSchema: Schema<ImportSpec> = parsed(
     export: required(dnsLabel),
     alias: optional(alias),
     who: required(list(idPattern)),
-    listen: notEnforced,
+    listen: optional(importListen),
     what: notEnforced,
     when: notEnforced,
     how: notEnforced,
     retry: notEnforced,
     timeout: notEnforced,
   }),
-  ({ peer, export: name, alias: host, who }) => ({ value: { peer, export: name, alias: host, who } }),
+  ({ peer, export: name, alias: host, who, listen: written }, reading) => {
+    const listen = written === undefined ? { value: undefined } : listenOf(written, who, reading);
+    return listen && { value: { peer, export: name, alias: host, who, listen: listen.value } };
+  },
 );

@@ -4,7 +4,6 @@ import { defaulted, notEnforced, object, oneByKey, optional, required } from '..
 import { duration } from '../../base/config/duration.ts';
 import {
   choice,
-  type Decoded,
   integer,
   list,
   parsed,
@@ -17,9 +16,11 @@ import { LOG_LEVELS } from '../../base/log.ts';
 import { type Origin } from '../../base/origin.ts';
 import { gatewayIdOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
-import { bindAddress, dialAddress, filePath, foreignIdProblem, httpsUrl, isLoopback, type Located } from './fields.ts';
+import { bindAddress, dialAddress, filePath, foreignIdProblem, httpsUrl, type Located } from './fields.ts';
 import { located, socketPath, socketPathProblem, spiffeId, trustDomain } from './fields.ts';
-import { type BindAddress, type HostPort, type MeshSpec, type OutboundListenerSpec } from './values.ts';
+import { DEFAULT_LIMITS, meshLimits } from './limits.ts';
+import { bindTo, outboundListener } from './outbound-listener.ts';
+import { type MeshSpec, type OutboundListenerSpec } from './values.ts';
 
 const HOUR_MS = 3_600_000;
 const DEFAULTS = {
@@ -46,38 +47,6 @@ const embedded = object('the embedded CA', {
 });
 
 const identity = oneByKey('identity as embedded: {}', { embedded }, ['workloadApi', 'files']);
-
-/** An address or a socket; exactly one of them. */
-function bindTo(
-  { address, socket }: { readonly address: HostPort | undefined; readonly socket: string | undefined },
-  reading: Reading,
-): Decoded<BindAddress> {
-  if (address !== undefined && socket === undefined) return { value: { kind: 'tcp', ...address } };
-  if (socket !== undefined && address === undefined) return { value: { kind: 'unix', path: socket } };
-  return reading.problem('expected exactly one of address and socket');
-}
-
-const outbound: Schema<OutboundListenerSpec> = parsed(
-  object('an outbound listener with address or socket, and as or mutualTls', {
-    address: optional(bindAddress),
-    socket: optional(socketPath),
-    as: optional(spiffeId),
-    mutualTls: optional(object('an empty mapping {}', {})),
-  }),
-  (spec, reading): Decoded<OutboundListenerSpec> => {
-    const bound = bindTo(spec, reading);
-    if (bound === null) return null;
-    const address = bound.value;
-    if ((spec.as === undefined) === (spec.mutualTls === undefined))
-      return reading.problem('expected exactly one of as and mutualTls: it says how callers are known');
-    if (spec.as === undefined) return { value: { address, caller: { kind: 'mutual-tls' } } };
-    if (address.kind === 'tcp' && !isLoopback(address.host))
-      return reading.problem(
-        `expected a loopback address or a socket for a listener with "as", found ${address.host}: whoever reaches it would be that caller; use mutualTls: {} there`,
-      );
-    return { value: { address, caller: { kind: 'as', id: spec.as } } };
-  },
-);
 
 const status = parsed(
   object('address or socket', { address: optional(bindAddress), socket: optional(socketPath) }),
@@ -115,7 +84,7 @@ const bundle = object('address, profile, advertise and refreshHint', {
 const listeners = object('the listeners', {
   jump: optional(jump),
   bundle: optional(bundle),
-  outbound: defaulted(list(located(outbound)), []),
+  outbound: defaulted(list(located(outboundListener)), []),
   status: optional(status),
   admin: optional(admin),
   dns: notEnforced,
@@ -157,7 +126,7 @@ const fields = object('the spec of a Mesh', {
   logLevel: defaulted(choice(LOG_LEVELS), 'info'),
   drain: defaulted(duration('0s', '24h'), DEFAULTS.drainMs),
   workers: notEnforced,
-  limits: notEnforced,
+  limits: defaulted(meshLimits, DEFAULT_LIMITS),
   tracing: notEnforced,
   audit: notEnforced,
   dns: notEnforced,
@@ -186,6 +155,7 @@ export const meshSchema: Schema<MeshSpec> = parsed(fields, (spec, reading) => {
       accessLogFile: spec.accessLog?.file,
       logLevel: spec.logLevel,
       drainMs: spec.drain,
+      limits: spec.limits,
     },
   };
 });

@@ -15,6 +15,7 @@ const FIELDS: readonly (readonly [name: string, valueOf: (spec: MeshSpec) => unk
   ['store', (spec) => spec.store],
   ['linksPerPeer', (spec) => spec.linksPerPeer],
   ['accessLog', (spec) => spec.accessLogFile],
+  ['limits', (spec) => spec.limits],
 ];
 
 /** The changed fields that need a restart, such as `Mesh us-east: spec.trustDomain` or `Edge public: spec.address`. */
@@ -25,12 +26,30 @@ export function restartFields(old: ResourceSet, next: ResourceSet): string[] {
     if (isDeepStrictEqual(valueOf(old.mesh.spec), valueOf(next.mesh.spec))) continue;
     fields.push(`Mesh ${next.mesh.name}: spec.${name}`);
   }
-  const addresses = ({ edges }: ResourceSet): ReadonlyMap<string, unknown> =>
-    new Map(edges.map(({ name, spec }) => [name, spec.address]));
-  const before = addresses(old);
-  const after = addresses(next);
-  for (const name of new Set([...before.keys(), ...after.keys()])) {
-    if (!isDeepStrictEqual(before.get(name), after.get(name))) fields.push(`Edge ${name}: spec.address`);
+  for (const valuesOf of [edgeAddresses, edgeLimits, importListeners]) {
+    const before = valuesOf(old);
+    const after = valuesOf(next);
+    for (const name of new Set([...before.keys(), ...after.keys()])) {
+      if (!isDeepStrictEqual(before.get(name), after.get(name))) fields.push(name);
+    }
   }
   return fields;
+}
+
+function edgeAddresses({ edges }: ResourceSet): ReadonlyMap<string, unknown> {
+  return new Map(edges.map(({ name, spec }) => [`Edge ${name}: spec.address`, spec.address]));
+}
+
+function edgeLimits({ edges }: ResourceSet): ReadonlyMap<string, unknown> {
+  return new Map(edges.map(({ name, spec }) => [`Edge ${name}: spec.limits`, spec.limits]));
+}
+
+function importListeners({ imports }: ResourceSet): ReadonlyMap<string, unknown> {
+  return new Map(
+    imports.map(({ name, spec: { listen } }) => {
+      // Where it is written does not matter.
+      const { address, caller, limits } = listen ?? {};
+      return [`Import ${name}: spec.listen`, listen && { address, caller, limits }];
+    }),
+  );
 }

@@ -3,7 +3,9 @@ import { type Origin } from '../../base/origin.ts';
 import { type LogLevel } from '../../base/log.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type ExportProtocol } from '../policy/protocol.ts';
 import { type AllowRule, type IdPattern, type PathPattern } from '../policy/rule.ts';
+import { type ExportLimits, type Limits, type ListenerLimits } from './limits.ts';
 
 /** A TCP address to bind or dial; `host` is a name or an IP literal without brackets, port 0 (bind only) lets the system choose. */
 export interface HostPort {
@@ -18,6 +20,13 @@ export type BindAddress = ({ readonly kind: 'tcp' } & HostPort) | { readonly kin
 export interface OutboundListenerSpec {
   readonly address: BindAddress;
   readonly caller: { readonly kind: 'as'; readonly id: SpiffeId } | { readonly kind: 'mutual-tls' };
+  /** Where they differ from the mesh's. */
+  readonly limits?: ListenerLimits;
+}
+
+/** The listener of one import, for connections; `origin` is where it is written. */
+export interface ImportListenSpec extends OutboundListenerSpec {
+  readonly origin: Origin;
 }
 
 export interface MeshSpec {
@@ -55,6 +64,7 @@ export interface MeshSpec {
   readonly accessLogFile: string | undefined;
   readonly logLevel: LogLevel;
   readonly drainMs: number;
+  readonly limits: Limits;
 }
 
 export interface PeerSpec {
@@ -70,14 +80,16 @@ export interface PeerSpec {
     { readonly kind: 'https_spiffe'; readonly url: string; readonly spiffeId: SpiffeId } | { readonly kind: 'link' };
 }
 
-export type ExportProtocol = 'http1' | 'http2' | 'grpc';
-
 export interface ExportSpec {
   readonly protocol: ExportProtocol;
   readonly backends: readonly HostPort[];
   /** What the service receives as authority; by default the backend's address as written. */
   readonly authority: string | undefined;
+  /** Names that a ClientHello may ask for, exact or with one leading `*.` label; empty for every protocol but `tls`. */
+  readonly serverNames: readonly string[];
   readonly allow: readonly AllowRule[];
+  /** Where they differ from the mesh's. */
+  readonly limits?: ExportLimits;
 }
 
 export interface ImportSpec {
@@ -88,11 +100,15 @@ export interface ImportSpec {
   /** Further host name, lower-case. */
   readonly alias: string | undefined;
   readonly who: readonly IdPattern[];
+  /** Where local workloads connect, when the export is tcp or tls. */
+  readonly listen: ImportListenSpec | undefined;
 }
 
 export interface EdgeSpec {
   readonly address: BindAddress;
   readonly tls: { readonly certificateFile: string; readonly keyFile: string };
+  /** Where they differ from the mesh's. */
+  readonly limits?: ListenerLimits;
 }
 
 /** Sends outside calls for `hosts` and `path` to an export of ours or to an import. */

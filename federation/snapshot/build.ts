@@ -2,11 +2,18 @@
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { EMPTY_CATALOGUE, type ImportedCatalogue } from '../catalogue/imported.ts';
-import { knownProtocol } from '../catalogue/service.ts';
+import { entryProblem, knownProtocol } from '../catalogue/service.ts';
+import { isTunnelProtocol } from '../policy/protocol.ts';
 import { patternDomain } from '../policy/naming.ts';
 import { SELF_PEER } from '../policy/rule.ts';
 import { type StoredPeer } from '../resources/stored-peer.ts';
-import { type Export, type Import, type ResourceSet, type Route } from '../resources/values.ts';
+import {
+  type Export,
+  type Import,
+  type OutboundListenerSpec,
+  type ResourceSet,
+  type Route,
+} from '../resources/values.ts';
 import { type Condition } from './condition.ts';
 import { numberParts, sameSnapshot, type Unnumbered } from './generations.ts';
 import { assignHosts } from './hosts.ts';
@@ -64,6 +71,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     mesh: set.mesh.name,
     trustDomain,
     gatewayId,
+    limits: set.mesh.spec.limits,
     bundles,
     peers: merged.peers,
     exports: new Map(set.exports.map((item) => [item.name, exportOf(item)])),
@@ -74,9 +82,9 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     ...merged.conditions,
     ...assigned.conditions,
     ...[...merged.peers.values()].flatMap((peer) => peerConditions(peer, around)),
-    ...imports.flatMap((item) => importConditions(item, around)),
+    ...imports.flatMap((item) => [...importConditions(item, around), ...listenConditions(item)]),
     ...set.exports.flatMap((item) => exportConditions(item, around)),
-    ...next.routes.flatMap((route) => routeConditions(route, set)),
+    ...next.routes.flatMap((route) => routeConditions(route, set, next.imports)),
   ];
   const same = previous !== undefined && sameSnapshot(next, previous);
   const snapshot = same ? previous : { ...next, generations: numberParts(next, previous) };
@@ -98,8 +106,8 @@ function bundlesOf(
 }
 
 function exportOf({ name, spec, origin }: Export): SnapshotExport {
-  const { protocol, backends, authority, allow } = spec;
-  return { name, protocol, backends, authority, allow, origin };
+  const { protocol, backends, authority, serverNames, allow, limits = {} } = spec;
+  return { name, protocol, backends, authority, serverNames, limits, allow, origin };
 }
 
 function routeOf({ name, spec, origin }: Route): SnapshotRoute {
@@ -111,6 +119,9 @@ function importOf(item: Import, hosts: readonly string[], around: Surroundings):
   const { name, spec, origin } = item;
   const catalogue = trustedCatalogue(spec.peer, around);
   const { nowMs, staleAfterMs } = around.input;
+  const announced = catalogue?.entries.get(spec.export);
+  const protocol =
+    announced === undefined || entryProblem(announced) !== undefined ? undefined : knownProtocol(announced.protocol);
   const limit = staleAfterMs === undefined ? {} : { staleAfterMs };
   return {
     name,
@@ -118,11 +129,20 @@ function importOf(item: Import, hosts: readonly string[], around: Surroundings):
     peerTrustDomain: around.peers.get(spec.peer)?.trustDomain,
     export: spec.export,
     hosts,
-    protocol: knownProtocol(catalogue?.entries.get(spec.export)?.protocol),
+    protocol,
+    serverNames: protocol === undefined ? [] : (announced?.serverNames ?? []),
+    listen: listenOf(spec.listen),
     who: spec.who,
     state: importState({ catalogue, export: spec.export, nowMs, ...limit }),
     origin,
   };
+}
+
+/** Without its place, which is the document's matter: a line added above it changes no listener. */
+function listenOf(written: Import['spec']['listen']): OutboundListenerSpec | undefined {
+  if (written === undefined) return undefined;
+  const { address, caller, limits } = written;
+  return { address, caller, ...(limits === undefined ? {} : { limits }) };
 }
 
 /** Trust before catalogue (federation.md, rule 7): what a peer says counts once its bundle is here. */
@@ -178,6 +198,24 @@ function importConditions(item: SnapshotImport, around: Surroundings): readonly 
   }
 }
 
+/** Connections need a listener of their own, and calls never use one. */
+function listenConditions({
+  name,
+  peer,
+  export: exported,
+  protocol,
+  listen,
+  origin,
+}: SnapshotImport): readonly Condition[] {
+  if (protocol === undefined || isTunnelProtocol(protocol) === (listen !== undefined)) return [];
+  const what = `peer ${peer} exports ${exported} as ${protocol}`;
+  const message =
+    listen === undefined
+      ? `${what}, which is reached by connecting to an address of its own: give the import one by listen`
+      : `${what}, which is called by its host name through an outbound listener, so nothing is served at its listen address`;
+  return [{ resource: `Import/${name}`, type: 'ProtocolMismatch', message, origin }];
+}
+
 function exportConditions(item: Export, around: Surroundings): readonly Condition[] {
   const resource = `Export/${item.name}`;
   const domains = new Set<string>([around.input.set.mesh.spec.trustDomain]);
@@ -200,17 +238,26 @@ function exportConditions(item: Export, around: Surroundings): readonly Conditio
   });
 }
 
-function routeConditions(route: SnapshotRoute, set: ResourceSet): readonly Condition[] {
+function routeConditions(
+  route: SnapshotRoute,
+  set: ResourceSet,
+  imports: ReadonlyMap<string, SnapshotImport>,
+): readonly Condition[] {
   const targets: readonly { readonly name: string }[] = route.to.kind === 'export' ? set.exports : set.imports;
   const missing: string[] = [];
   if (!targets.some((target) => target.name === route.to.name)) missing.push(`${route.to.kind} ${route.to.name}`);
   if (!set.edges.some((edge) => edge.name === route.edge)) missing.push(`edge ${route.edge}`);
-  return missing.map((what) => ({
-    resource: `Route/${route.name}`,
-    type: 'UnknownTarget',
-    message: `there is no ${what} here (yet)`,
-    origin: route.origin,
-  }));
+  const { origin } = route;
+  const resource = `Route/${route.name}`;
+  const conditions: Condition[] = missing.map((what) => {
+    return { resource, type: 'UnknownTarget', message: `there is no ${what} here (yet)`, origin };
+  });
+  const protocol = route.to.kind === 'import' ? imports.get(route.to.name)?.protocol : undefined;
+  if (protocol !== undefined && isTunnelProtocol(protocol)) {
+    const message = `import ${route.to.name} is ${protocol}, and an edge carries calls only`;
+    conditions.push({ resource, type: 'ProtocolMismatch', message, origin });
+  }
+  return conditions;
 }
 
 function revisitAtMs(snapshot: Snapshot, input: SnapshotInput): number | undefined {

@@ -11,6 +11,7 @@ export type ConditionType =
   | 'HostRefused'
   | 'NotExported'
   | 'PeerRefused'
+  | 'ProtocolMismatch'
   | 'UnknownPeer'
   | 'UnknownTarget'
   | 'UnknownTrustDomain';

@@ -29,7 +29,7 @@ export function numberParts(next: Unnumbered, previous: Snapshot | undefined): G
 
 /** Whether nothing at all differs, generations aside. */
 export function sameSnapshot(left: Unnumbered, right: Unnumbered): boolean {
-  return isDeepStrictEqual([left.mesh, everyPart(left)], [right.mesh, everyPart(right)]);
+  return isDeepStrictEqual([left.mesh, left.limits, everyPart(left)], [right.mesh, right.limits, everyPart(right)]);
 }
 
 function everyPart(snapshot: Unnumbered): unknown {
@@ -50,7 +50,7 @@ function policyOf(snapshot: Unnumbered): unknown {
 }
 
 function consentOf(item: SnapshotImport): unknown {
-  return [item.peer, item.export, item.who, item.hosts, item.origin];
+  return [item.peer, item.export, item.who, item.hosts, item.listen, item.origin];
 }
 
 function importsOf(snapshot: Unnumbered, peer: string): unknown {

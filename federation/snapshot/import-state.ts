@@ -1,6 +1,6 @@
 /** How much an import can be relied on, judged by what its peer has announced and when. */
 import { type ImportedCatalogue } from '../catalogue/imported.ts';
-import { knownProtocol } from '../catalogue/service.ts';
+import { entryProblem } from '../catalogue/service.ts';
 import { type ImportState } from './snapshot.ts';
 
 /** Three heartbeats of 2 s, when a session calls itself degraded: one may be lost, one late, three mean that nobody speaks there. */
@@ -21,7 +21,8 @@ export interface ImportStateQuestion {
 export function importState(question: ImportStateQuestion): ImportState {
   const { catalogue } = question;
   if (catalogue?.complete !== true) return 'awaiting';
-  if (knownProtocol(catalogue.entries.get(question.export)?.protocol) === undefined) return 'withdrawn';
+  const announced = catalogue.entries.get(question.export);
+  if (announced === undefined || entryProblem(announced) !== undefined) return 'withdrawn';
   const staleAt = staleAtMs(catalogue, question.staleAfterMs);
   return staleAt === undefined || question.nowMs >= staleAt ? 'stale' : 'active';
 }

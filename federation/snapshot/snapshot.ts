@@ -3,7 +3,9 @@ import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type AllowRule, type PathPattern, type IdPattern } from '../policy/rule.ts';
-import { type ExportProtocol, type HostPort } from '../resources/values.ts';
+import { type ExportProtocol } from '../policy/protocol.ts';
+import { type ExportLimits, type Limits } from '../resources/limits.ts';
+import { type HostPort, type OutboundListenerSpec } from '../resources/values.ts';
 import { type Origin } from '../../base/origin.ts';
 
 /** Counters that go up when their part changes, so that one part's change makes nobody redo work for another. */
@@ -28,6 +30,10 @@ export interface SnapshotExport {
   readonly protocol: ExportProtocol;
   readonly backends: readonly HostPort[];
   readonly authority: string | undefined;
+  /** What a ClientHello may ask for (`policy/server-name`); empty unless `protocol` is tls. */
+  readonly serverNames: readonly string[];
+  /** Where they differ from the mesh's. */
+  readonly limits: ExportLimits;
   readonly allow: readonly AllowRule[];
   readonly origin: Origin;
 }
@@ -48,6 +54,10 @@ export interface SnapshotImport {
   readonly hosts: readonly string[];
   /** As the peer announced it; `undefined` until then. */
   readonly protocol: ExportProtocol | undefined;
+  /** As the peer announced them, for tls: what a ClientHello may ask for. */
+  readonly serverNames: readonly string[];
+  /** Where local workloads connect when the protocol is tcp or tls; not to be served while it is another. */
+  readonly listen: OutboundListenerSpec | undefined;
   readonly who: readonly IdPattern[];
   readonly state: ImportState;
   readonly origin: Origin;
@@ -69,6 +79,8 @@ export interface Snapshot {
   readonly trustDomain: TrustDomain;
   readonly gatewayId: SpiffeId;
   readonly generations: Generations;
+  /** Those of the mesh; a listener's own words come before them (`limitsWith`). */
+  readonly limits: Limits;
   /** Our own and the peers' bundles. */
   readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
   readonly peers: ReadonlyMap<string, SnapshotPeer>;

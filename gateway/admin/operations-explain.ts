@@ -5,42 +5,42 @@ import {
   type ExplainTarget,
   type Explanation as Found,
 } from '../../federation/policy/explain.ts';
-import { type JudgedExport } from '../../federation/policy/decide.ts';
-import { type ExportProtocol } from '../../federation/resources/values.ts';
+import { type CallFacts } from '../../federation/policy/verdict.ts';
 import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { methodProblem } from '../headers/limits.ts';
 import { entryOf, reasonOf, type ReasonCode } from '../refusal/reason.ts';
 import { type Explanation, type ExplainRequest } from './operations.ts';
 
-/** What describing needs of a snapshot: what explaining does, and how exports speak. */
-export interface DescribedSnapshot extends ExplainedSnapshot {
-  readonly exports: ReadonlyMap<string, JudgedExport & { readonly protocol: ExportProtocol }>;
-}
-
 /** What a denial without a row of its own in the table gets. */
 const FORBIDDEN = 403;
 
 /** Explains a call on a snapshot, or on what YAML alone says. Throws `spiffe-id-malformed` for a malformed caller. */
-export function describeCall(snapshot: DescribedSnapshot, request: ExplainRequest): Explanation {
+export function describeCall(snapshot: ExplainedSnapshot, request: ExplainRequest): Explanation {
   const from = parseSpiffeId(request.from);
   const to = targetOf(snapshot, request);
-  const grpc = request.grpc ?? false;
-  const method = grpc ? 'POST' : (request.method ?? 'GET');
-  const found = explainCall({ snapshot, from, to, grpc, method, path: request.path ?? '/' });
+  const call = callOf(request);
+  const found = explainCall({ snapshot, from, to, call });
   const described = describe(found, {
     side: to.kind === 'export' ? 'export' : 'import',
     from: request.from,
     to: request.to,
     peer: to.kind === 'export' ? peerOf(snapshot, from) : (snapshot.imports.get(request.to)?.peer ?? null),
   });
-  const refused = methodProblem(method) ?? (found.verdict.kind === 'permit' ? mismatch(snapshot, to, grpc) : undefined);
+  const unsuited = found.verdict.kind === 'permit' && call?.grpc === true ? mismatch(snapshot, to) : undefined;
+  const refused = (call === undefined ? undefined : methodProblem(call.method)) ?? unsuited;
   return refused === undefined ? described : carriedByNobody(described, refused);
 }
 
 /** What a real call meets besides policy: here, that gRPC cannot be carried to a service that speaks HTTP/1.1. */
-function mismatch({ exports }: DescribedSnapshot, to: ExplainTarget, grpc: boolean): ReasonCode | undefined {
+function mismatch({ exports }: ExplainedSnapshot, to: ExplainTarget): ReasonCode | undefined {
   const http1 = to.kind === 'export' && exports.get(to.name)?.protocol === 'http1';
-  return grpc && http1 ? 'protocol-mismatch' : undefined;
+  return http1 ? 'protocol-mismatch' : undefined;
+}
+
+/** The call that is asked about; `undefined` when nothing of one is said, as of a connection nothing can be. */
+function callOf({ method, path, grpc = false }: ExplainRequest): CallFacts | undefined {
+  if (method === undefined && path === undefined && !grpc) return undefined;
+  return { kind: 'call', method: grpc ? 'POST' : (method ?? 'GET'), path: path ?? '/', grpc };
 }
 
 function carriedByNobody(described: Explanation, reason: ReasonCode): Explanation {

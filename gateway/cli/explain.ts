@@ -1,10 +1,11 @@
 /** `jumpgate explain`: what a call would get and why, from a running gateway or from YAML alone. */
 import { formatProblem } from '../../base/config/problem.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
+import { type ExplainedSnapshot } from '../../federation/policy/explain.ts';
 import { loadResources } from '../../federation/resources/load.ts';
 import { assignHosts } from '../../federation/snapshot/hosts.ts';
 import { type ExplainRequest } from '../admin/operations.ts';
-import { describeCall, type DescribedSnapshot } from '../admin/operations-explain.ts';
+import { describeCall } from '../admin/operations-explain.ts';
 import { openClient } from './client.ts';
 import { EXIT } from './io.ts';
 import { cell, formatOf, memberOf, print } from './output.ts';
@@ -21,7 +22,7 @@ export const explainVerb: Verb = {
     ...LIVE_OPTIONS,
     from: { argument: 'ID', help: 'SPIFFE ID of the caller' },
     to: { argument: 'NAME', help: 'an export, an import, or a host name of an import' },
-    method: { argument: 'METHOD', help: 'HTTP method; default GET' },
+    method: { argument: 'METHOD', help: 'HTTP method; default GET; for a tcp or tls service give none' },
     path: { argument: 'PATH', help: 'default /' },
     grpc: { argument: 'SERVICE/METHOD', help: 'a gRPC call instead, such as payments.v1.Payments/Charge' },
     as: { argument: 'SIDE', help: 'export or import, where both have the name' },
@@ -84,7 +85,7 @@ async function fromDocuments(context: VerbContext, request: ExplainRequest): Pro
     throw new JumpgateError('config-invalid', loaded.problems.map(formatProblem).join('\n'), { source: 'config' });
   const { set } = loaded;
   const { hosts } = assignHosts(set.imports);
-  const snapshot: DescribedSnapshot = {
+  const snapshot: ExplainedSnapshot = {
     trustDomain: set.mesh.spec.trustDomain,
     peers: new Map(set.peers.map(({ name, spec }) => [name, { name, trustDomain: spec.trustDomain }])),
     exports: new Map(
@@ -102,6 +103,8 @@ async function fromDocuments(context: VerbContext, request: ExplainRequest): Pro
           export: spec.export,
           hosts: hosts.get(name) ?? [],
           state: 'awaiting',
+          // Only connections reach an import by a listener of its own; policy judges those of tcp and tls alike.
+          protocol: spec.listen === undefined ? undefined : 'tcp',
         },
       ]),
     ),
@@ -117,14 +120,15 @@ function requestOf(given: Given): ExplainRequest {
     throw usage(`expected --as export or import, found ${JSON.stringify(side)}`);
   if (grpc !== undefined && (given.text('path') ?? given.text('method')) !== undefined)
     throw usage('--grpc stands for method and path: give it alone');
-  const path = grpc === undefined ? (given.text('path') ?? '/') : `/${grpc.replace(/^\//, '')}`;
-  if (!path.startsWith('/')) throw usage(`expected --path to begin with /, found ${JSON.stringify(path)}`);
+  const method = grpc === undefined ? given.text('method') : 'POST';
+  const path = grpc === undefined ? given.text('path') : `/${grpc.replace(/^\//, '')}`;
+  if (path?.startsWith('/') === false) throw usage(`expected --path to begin with /, found ${JSON.stringify(path)}`);
   return {
     from: given.required('from'),
     to: given.required('to'),
     ...(direction === undefined ? {} : { direction }),
-    method: grpc === undefined ? (given.text('method') ?? 'GET') : 'POST',
-    path,
+    ...(method === undefined ? {} : { method }),
+    ...(path === undefined ? {} : { path }),
     grpc: grpc !== undefined,
   };
 }

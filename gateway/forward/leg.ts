@@ -15,7 +15,7 @@ export interface Leg {
 
 /** What policy judges: exactly what is forwarded. */
 export function factsOf(call: IncomingCall): CallFacts {
-  return { method: call.method, path: call.path, grpc: call.method === 'POST' && isGrpc(call.headers) };
+  return { kind: 'call', method: call.method, path: call.path, grpc: call.method === 'POST' && isGrpc(call.headers) };
 }
 
 /** Refuses and closes the record. `verdict` says whether policy denied, or something failed. */

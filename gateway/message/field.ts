@@ -8,6 +8,12 @@ export class FieldName {
   traits = -1;
   /** Whether the engine's rules for names hold: 0 not judged yet, 1 valid, 2 malformed. */
   validity = 0;
+  /** What `http2/hpack/indexing` derived: how values are sent; 0 until it did, and the next two members mean nothing. */
+  indexing = 0;
+  /** Index of the name in HPACK's static table, 0 if it is not there. */
+  staticIndex = 0;
+  /** Of the text; positive, 30 bits. */
+  hash = 0;
 
   constructor(text: string) {
     this.text = text;
@@ -26,6 +32,12 @@ export class Field {
   readonly sensitive: boolean;
   /** Whether the engine's rules for values hold: 0 not judged yet, 1 valid, 2 malformed. */
   validity = 0;
+  /** Of name and value, from `http2/hpack/indexing`; positive, 30 bits. 0 until derived, and `staticIndex` means nothing. */
+  hash = 0;
+  /** Index of this very field in HPACK's static table, 0 if it is not there. */
+  staticIndex = 0;
+  /** What was judged by this field, and about what: whoever reads it checks that it is still asked the same. */
+  judged: object | undefined = undefined;
 
   constructor(name: FieldName, value: string, sensitive = false) {
     this.name = name;

@@ -64,6 +64,8 @@ export interface ClientConnection {
   readonly usable: boolean;
   /** Exchanges under way. */
   readonly streams: number;
+  /** The connection had been used before, and ended under the last request without a byte of an answer (HTTP/1.1 keep-alive). */
+  readonly staleReset?: boolean;
   /** Sends a request head; with `end` it has no body. `undefined` when the connection takes none: nothing has left then. */
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined;
 }
@@ -75,7 +77,12 @@ export type EarlyReason =
   | 'limit-header-bytes'
   | 'limit-header-fields'
   | 'limit-target'
-  | 'headers-timeout';
+  | 'headers-timeout'
+  | 'target-malformed'
+  | 'method-unsupported'
+  | 'version-unsupported'
+  | 'transfer-coding-unsupported'
+  | 'expectation-unsupported';
 
 /** Who serves the requests of a connection. */
 export interface RequestListener {

@@ -79,8 +79,8 @@ function ask(asked: {
   peer: string;
   path: string;
 }) {
-  const exported = { name: 'e', allow: asked.allow, origin: at(2) };
-  const call = { method: 'GET', path: asked.path, grpc: false };
+  const exported = { name: 'e', protocol: 'http1' as const, allow: asked.allow, origin: at(2) };
+  const call = { kind: 'call' as const, method: 'GET', path: asked.path, grpc: false };
   return decideExport({ exported, caller: asked.caller, peer: asked.peer, call });
 }
 

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { type Origin } from '../../base/origin.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { type AllowRule } from '../../federation/policy/rule.ts';
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { type StoredPeer } from '../../federation/resources/stored-peer.ts';
 import {
   type Export,
@@ -38,14 +39,14 @@ export function rule(parts: Partial<AllowRule>): AllowRule {
 /** An HTTP export with the given rules. */
 export function exportOf(name: string, allow: readonly AllowRule[], spec: Partial<ExportSpec> = {}): Export {
   const backends = [{ host: '127.0.0.1', port: 9000 }];
-  const whole: ExportSpec = { protocol: 'http1', backends, authority: undefined, allow, ...spec };
+  const whole: ExportSpec = { protocol: 'http1', backends, authority: undefined, serverNames: [], allow, ...spec };
   return { kind: 'Export', name, origin: at(10), spec: whole };
 }
 
 /** An import of `orders` from eu-west for all of our workloads. */
 export function importOf(name: string, spec: Partial<ImportSpec> = {}): Import {
   const who = ['spiffe://us-east.example.org/**'];
-  const whole: ImportSpec = { peer: 'eu-west', export: 'orders', alias: undefined, who, ...spec };
+  const whole: ImportSpec = { peer: 'eu-west', export: 'orders', alias: undefined, who, listen: undefined, ...spec };
   return { kind: 'Import', name, origin: at(20), spec: whole };
 }
 
@@ -117,5 +118,6 @@ const MESH: Mesh = {
     accessLogFile: undefined,
     logLevel: 'info',
     drainMs: 1_000,
+    limits: DEFAULT_LIMITS,
   },
 };

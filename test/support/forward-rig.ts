@@ -6,7 +6,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { branded } from '../../base/brand.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
-import { type BindAddress, type ExportProtocol } from '../../federation/resources/values.ts';
+import { type ExportProtocol } from '../../federation/policy/protocol.ts';
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
+import { type BindAddress } from '../../federation/resources/values.ts';
 import {
   type Snapshot,
   type SnapshotExport,
@@ -154,6 +156,7 @@ function base(mesh: string, trustDomain: typeof US): Snapshot {
     trustDomain,
     gatewayId: gatewayIdOf(trustDomain),
     generations: { trust: 1, policy: 1, imports: new Map() },
+    limits: DEFAULT_LIMITS,
     bundles: new Map(),
     peers: new Map(),
     exports: new Map(),
@@ -170,6 +173,8 @@ function euSnapshot(services: readonly RigService[]): Snapshot {
       protocol: each.protocol,
       backends: [{ host: '127.0.0.1', port: each.port }],
       authority: undefined,
+      serverNames: [],
+      limits: {},
       allow: [{ peers: each.peers ?? ['us', 'self'], origin: ORIGIN }],
       origin: ORIGIN,
     },
@@ -196,6 +201,8 @@ function usSnapshot(services: readonly RigService[]): Snapshot {
       export: name,
       hosts: [`${name}.eu.mesh.internal`],
       protocol: undefined,
+      serverNames: [],
+      listen: undefined,
       who: ['spiffe://us.test/**'],
       state: 'active',
       origin: ORIGIN,

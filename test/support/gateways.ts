@@ -5,6 +5,7 @@ import { silentLog } from '../../base/log.ts';
 import { memoryStore } from '../../base/store/memory.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { type CatalogueEntry } from '../../federation/catalogue/service.ts';
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { createPeeringClient } from '../../federation/peering/client.ts';
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
 import { InviteBook } from '../../federation/peering/invites.ts';
@@ -213,6 +214,7 @@ function testSnapshots(domain: TestDomain): TestSnapshots {
     trustDomain: domain.trustDomain,
     gatewayId: gatewayIdOf(domain.trustDomain),
     generations: { trust: 1, policy: 1, imports: new Map() },
+    limits: DEFAULT_LIMITS,
     bundles: new Map([[domain.trustDomain, domain.bundle]]),
     peers: new Map(),
     exports: new Map(),

@@ -10,6 +10,7 @@ import { exportedTo } from '../../federation/catalogue/exported.ts';
 import {
   applyUpdate,
   CATALOGUE_ENTRIES_MAX,
+  CATALOGUE_SERVER_NAMES_MAX,
   catalogueConfirmed,
   EMPTY_CATALOGUE,
   importedDigest,
@@ -86,6 +87,68 @@ test('a diff names what was added, changed and removed, and leads from one catal
   assert.deepEqual(diffCatalogues(now, now), { added: [], changed: [], removed: [] });
 });
 
+suite('server names of tls exports', () => {
+  const DB = { name: 'db', protocol: 'tls', serverNames: ['db.shop.example', '*.db.shop.example'] };
+
+  test('are announced, and no other protocol announces any', () => {
+    const allow = [rule({ peers: ['eu-west'] })];
+    const exports = [
+      { name: 'a', protocol: 'tcp' as const, serverNames: [], allow },
+      { name: 'db', protocol: 'tls' as const, serverNames: DB.serverNames, allow },
+    ];
+    const seen = exportedTo(exports, { name: 'eu-west', trustDomain: EU });
+    assert.deepEqual(seen, [{ name: 'a', protocol: 'tcp' }, DB]);
+  });
+
+  test('count for digest and difference, in their order, and an empty list is none', () => {
+    const variants = [
+      { ...DB, serverNames: ['db.shop.example'] },
+      { ...DB, serverNames: [...DB.serverNames, 'more.example'] },
+      { ...DB, serverNames: [...DB.serverNames].reverse() },
+      { ...DB, serverNames: ['db.shop.exampl', 'e*.db.shop.example'] },
+      { name: 'db', protocol: 'tls' },
+    ];
+    assert.equal(new Set([DB, ...variants].map(entryHash)).size, variants.length + 1);
+    for (const other of variants) assert.deepEqual(diffCatalogues([DB], [other]).changed, [other]);
+    assert.deepEqual(diffCatalogues([DB], [structuredClone(DB)]), { added: [], changed: [], removed: [] });
+    assert.equal(entryHash({ ...ORDERS, serverNames: [] }), entryHash(ORDERS));
+    assert.deepEqual(diffCatalogues([ORDERS], [{ ...ORDERS, serverNames: [] }]).changed, []);
+  });
+
+  test('are refused entry by entry when they are none, too many, or not to be matched', () => {
+    const bad: readonly (readonly [CatalogueEntry, RegExp])[] = [
+      [{ name: 'db', protocol: 'tls' }, /expected 1 to 16 server names with tls, found 0/],
+      [{ ...DB, serverNames: Array.from({ length: 17 }, (_, index) => `n${index}.example`) }, /found 17/],
+      [{ ...DB, protocol: 'tcp' }, /expected server names with tls only, found some with tcp/],
+      [{ ...DB, serverNames: ['*'] }, /server name "\*": a wildcard is the whole first label/],
+      [{ ...DB, serverNames: ['ok.example', 'Db.example'] }, /server name "Db.example": expected labels/],
+    ];
+    for (const [entry, message] of bad) {
+      const outcome = applyUpdate(EMPTY_CATALOGUE, { kind: 'snapshot', version: 1n, entries: [entry, ORDERS] }, 1);
+      assert.ok(outcome.kind === 'applied');
+      assert.deepEqual(outcome.nacks.length, 1);
+      assert.match(outcome.nacks[0]?.message ?? '', message);
+      assert.equal(outcome.nacks[0]?.code, 'server-names-refused');
+      assert.equal(importState({ catalogue: outcome.state, export: 'db', nowMs: 1 }), 'withdrawn');
+      assert.equal(importState({ catalogue: outcome.state, export: 'orders', nowMs: 1 }), 'active');
+    }
+    const full = { ...DB, serverNames: Array.from({ length: 16 }, (_, index) => `n${index}.example`) };
+    assert.deepEqual(after(EMPTY_CATALOGUE, { kind: 'snapshot', version: 1n, entries: [full] }).problems, []);
+  });
+
+  test('of a whole catalogue have a limit', () => {
+    const entries = Array.from({ length: CATALOGUE_SERVER_NAMES_MAX / 16 }, (_, index) => ({
+      name: `s${index}`,
+      protocol: 'tls',
+      serverNames: Array.from({ length: 16 }, (_each, name) => `n${name}.example`),
+    }));
+    const full = after(EMPTY_CATALOGUE, { kind: 'snapshot', version: 1n, entries });
+    const one = { kind: 'delta', base: 1n, version: 2n, changed: [DB], removed: [] } as const;
+    const outcome = applyUpdate(full, one, 1);
+    assert.equal(outcome.kind === 'refused' && outcome.code, 'too-many-entries');
+  });
+});
+
 suite('an imported catalogue', () => {
   const held = after(EMPTY_CATALOGUE, { kind: 'snapshot', version: 3n, entries: [ORDERS, STOCK] });
 
@@ -125,7 +188,7 @@ suite('an imported catalogue', () => {
 
   test('quarantines bad entries one by one and uses the rest', () => {
     const names = ['*', 'localhost', '', 'a.b', 'UPPER', '127.0.0.1', 'x'.repeat(64), '-a', 'ıdn'];
-    const entries = [ORDERS, { name: 'db', protocol: 'tcp' }, ...names.map((name) => ({ name, protocol: 'http1' }))];
+    const entries = [ORDERS, { name: 'db', protocol: 'quic' }, ...names.map((name) => ({ name, protocol: 'http1' }))];
     const outcome = applyUpdate(EMPTY_CATALOGUE, { kind: 'snapshot', version: 1n, entries }, 1);
     assert.ok(outcome.kind === 'applied');
     assert.deepEqual(
@@ -134,11 +197,12 @@ suite('an imported catalogue', () => {
     );
     assert.equal(outcome.state.entries.size, entries.length);
     assert.equal(importState({ catalogue: outcome.state, export: 'orders', nowMs: 1 }), 'active');
+    assert.equal(importState({ catalogue: outcome.state, export: 'UPPER', nowMs: 1 }), 'withdrawn');
     assert.equal(importState({ catalogue: outcome.state, export: 'db', nowMs: 1 }), 'withdrawn');
   });
 
   test('tells only of the entries that the update named, and remembers the others', () => {
-    const bad = after(EMPTY_CATALOGUE, { kind: 'snapshot', version: 1n, entries: [{ name: 'db', protocol: 'tcp' }] });
+    const bad = after(EMPTY_CATALOGUE, { kind: 'snapshot', version: 1n, entries: [{ name: 'db', protocol: 'quic' }] });
     const outcome = applyUpdate(bad, { kind: 'delta', base: 1n, version: 2n, changed: [ORDERS], removed: [] }, 1);
     assert.ok(outcome.kind === 'applied');
     assert.deepEqual(outcome.nacks, []);

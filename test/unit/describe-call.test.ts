@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { describeCall, type DescribedSnapshot } from '../../gateway/admin/operations-explain.ts';
+import { type ExplainedSnapshot } from '../../federation/policy/explain.ts';
+import { describeCall } from '../../gateway/admin/operations-explain.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 
 const EAST = parseTrustDomain('us-east.example.org');
@@ -10,11 +11,11 @@ const WEST = parseTrustDomain('eu-west.example.org');
 const origin = { file: 'a.yaml', line: 1, column: 1 };
 const from = 'spiffe://eu-west.example.org/ns/shop/sa/web';
 
-const snapshot: DescribedSnapshot = {
+const snapshot: ExplainedSnapshot = {
   trustDomain: EAST,
   peers: new Map([['eu-west', { name: 'eu-west', trustDomain: WEST }]]),
   exports: new Map(
-    (['http1', 'grpc'] as const).map((protocol) => [
+    (['http1', 'grpc', 'tcp', 'tls'] as const).map((protocol) => [
       protocol,
       { name: protocol, protocol, origin, allow: [{ peers: ['eu-west'], origin }] },
     ]),
@@ -34,4 +35,16 @@ test('gRPC to an export that speaks HTTP/1.1 is denied, and to one that speaks g
   const call = { from, grpc: true, path: '/a.B/C' };
   assert.equal(describeCall(snapshot, { ...call, to: 'http1' }).reason, 'protocol-mismatch');
   assert.equal(describeCall(snapshot, { ...call, to: 'grpc' }).verdict, 'permit');
+});
+
+test('a connection to tcp or tls is judged by peers and who, and asking for a call there is denied', () => {
+  for (const to of ['tcp', 'tls']) {
+    assert.equal(describeCall(snapshot, { from, to }).verdict, 'permit');
+    assert.equal(describeCall(snapshot, { from, to, grpc: false }).verdict, 'permit');
+    for (const call of [{ method: 'GET' }, { path: '/' }, { grpc: true, path: '/a.B/C' }]) {
+      const { verdict, reason, status, message } = describeCall(snapshot, { from, to, ...call });
+      assert.deepEqual([verdict, reason, status], ['denial', 'protocol-mismatch', 502]);
+      assert.equal(message, `export ${to} speaks ${to}, so it takes connections, found a call`);
+    }
+  }
 });

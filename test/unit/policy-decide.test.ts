@@ -8,11 +8,11 @@ import { type CallFacts, type Verdict } from '../../federation/policy/verdict.ts
 import { edgeCallerId, parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { at, EU, EU_WEB, rule, US, US_WEB } from '../support/federation-values.ts';
 
-const GET: CallFacts = { method: 'GET', path: '/v1/items?limit=3', grpc: false };
-const CHARGE: CallFacts = { method: 'POST', path: '/payments.v1.Payments/Charge', grpc: true };
+const GET: CallFacts = { kind: 'call', method: 'GET', path: '/v1/items?limit=3', grpc: false };
+const CHARGE: CallFacts = { kind: 'call', method: 'POST', path: '/payments.v1.Payments/Charge', grpc: true };
 
 function ask(allow: readonly AllowRule[], call = GET, caller = EU_WEB, peer = 'eu-west'): Verdict {
-  return decideExport({ exported: { name: 'payments', allow, origin: at(9) }, caller, peer, call });
+  return decideExport({ exported: { name: 'payments', protocol: 'grpc', allow, origin: at(9) }, caller, peer, call });
 }
 
 function reasonOf(verdict: Verdict): string {
@@ -164,7 +164,8 @@ suite('what', () => {
 });
 
 suite('an import', () => {
-  const imported = { name: 'eu-orders', who: ['spiffe://us-east.example.org/ns/shop/sa/*'], origin: at(5) };
+  const who = ['spiffe://us-east.example.org/ns/shop/sa/*'];
+  const imported = { name: 'eu-orders', protocol: undefined, who, origin: at(5) };
 
   test('admits the local callers that it names', () => {
     const verdict = decideImport({ imported, caller: US_WEB, call: GET });
@@ -185,5 +186,61 @@ suite('an import', () => {
   test('refuses an ambiguous path whoever asks', () => {
     const call = { ...GET, path: '/a/%2e%2e/b' };
     assert.equal(reasonOf(decideImport({ imported, caller: US_WEB, call })), 'path-ambiguous');
+  });
+});
+
+suite('a connection', () => {
+  const connection = { kind: 'connection' } as const;
+  const connect = (
+    allow: readonly AllowRule[],
+    protocol: 'tcp' | 'tls' | 'http1' = 'tcp',
+    caller = EU_WEB,
+  ): Verdict => {
+    const exported = { name: 'db', protocol, allow, origin: at(9) };
+    return decideExport({ exported, caller, peer: 'eu-west', call: connection });
+  };
+
+  test('is admitted by peers and who', () => {
+    const allow = [rule({ peers: ['eu-west'], who: ['spiffe://eu-west.example.org/ns/shop/**'], origin: at(7) })];
+    assert.deepEqual(connect(allow), { kind: 'permit', rule: 'db.allow[0]', origin: at(7), caller: EU_WEB });
+    assert.equal(reasonOf(connect(allow, 'tls')), 'permit');
+    const bank = parseSpiffeId('spiffe://eu-west.example.org/ns/bank/sa/web');
+    assert.equal(reasonOf(connect(allow, 'tcp', bank)), 'denied-by-export');
+    assert.equal(reasonOf(connect([rule({ peers: ['ap-south'] })])), 'no-route');
+    assert.equal(reasonOf(connect([])), 'no-route');
+  });
+
+  test('is refused by every rule that says what it admits, since nobody sees what a connection carries', () => {
+    for (const what of [{}, { http: [{}] }, { grpc: ['a.B/*'] }, { http: [{ methods: ['CONNECT'] }] }]) {
+      const verdict = connect([rule({ peers: ['eu-west'], what })]);
+      assert.equal(reasonOf(verdict), 'denied-by-export');
+      assert.match(verdict.kind === 'denial' ? verdict.message : '', /but not for connections$/);
+    }
+  });
+
+  test('to a service of calls, and a call to a service of connections, are refused, and hidden where nobody is named', () => {
+    const all = [rule({ peers: ['eu-west'] })];
+    assert.equal(reasonOf(connect(all, 'http1')), 'protocol-mismatch');
+    const call = (protocol: 'tcp' | 'tls', allow = all): string => {
+      const exported = { name: 'db', protocol, allow, origin: at(9) };
+      return reasonOf(decideExport({ exported, caller: EU_WEB, peer: 'eu-west', call: GET }));
+    };
+    assert.equal(call('tcp'), 'protocol-mismatch');
+    assert.equal(call('tls'), 'protocol-mismatch');
+    assert.equal(call('tcp', [rule({ peers: ['ap-south'] })]), 'no-route');
+    assert.equal(reasonOf(connect([rule({ peers: ['ap-south'] })], 'http1')), 'no-route');
+  });
+
+  test('to an import is judged by who, once the peer has announced a service of connections', () => {
+    const imported = { name: 'eu-db', who: ['spiffe://us-east.example.org/ns/shop/**'], origin: at(5) };
+    const ask = (protocol: 'tcp' | 'tls' | 'grpc' | undefined, caller: typeof US_WEB): string =>
+      reasonOf(decideImport({ imported: { ...imported, protocol }, caller, call: connection }));
+    for (const protocol of ['tcp', 'tls', undefined] as const) {
+      assert.equal(ask(protocol, US_WEB), 'permit');
+      assert.equal(ask(protocol, EU_WEB), 'denied-by-import');
+    }
+    assert.equal(ask('grpc', US_WEB), 'protocol-mismatch');
+    const call = decideImport({ imported: { ...imported, protocol: 'tls' }, caller: US_WEB, call: GET });
+    assert.equal(reasonOf(call), 'protocol-mismatch');
   });
 });

@@ -38,10 +38,10 @@ const { snapshot } = buildSnapshot({
   nowMs: 1_000,
 });
 
-const CALL = { method: 'GET', path: '/x', grpc: false };
+const CALL = { kind: 'call' as const, method: 'GET', path: '/x', grpc: false };
 
 function explain(from: SpiffeId, to: ExplainTarget, call: Partial<typeof CALL> = {}): Explanation {
-  return explainCall({ snapshot, from, to, ...CALL, ...call });
+  return explainCall({ snapshot, from, to, call: { ...CALL, ...call } });
 }
 
 suite('explain', () => {

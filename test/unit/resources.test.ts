@@ -1,41 +1,18 @@
 /** Tests of the six kinds of documents: what is valid, and the exact message of what is not. */
 import assert from 'node:assert/strict';
-import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, copyFile, cp, mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { formatProblem } from '../../base/config/problem.ts';
+import { test } from 'node:test';
 import { resourceJsonSchema } from '../../federation/resources/document.ts';
-import { type Loaded, loadResources } from '../../federation/resources/load.ts';
+import { loadResources } from '../../federation/resources/load.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
 import { initialFiles } from '../../federation/resources/templates.ts';
-import { type ResourceSet } from '../../federation/resources/values.ts';
 import { writeBundleDocument } from '../../trust-bundles/bundle/document.ts';
+import { directory, doc, MESH, messages, setOf } from '../support/documents.ts';
 import { testDomain } from '../support/trust.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../deploy/examples');
 const EDGE_TLS = join(import.meta.dirname, '../fixtures/edge-tls');
-
-async function directory(t: TestContext, files: Readonly<Record<string, string>>): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'jg-'));
-  t.after(() => rm(path, { recursive: true }));
-  for (const [name, text] of Object.entries(files)) await writeFile(join(path, name), text);
-  return path;
-}
-
-const doc = (kind: string, name: string, spec: string): string =>
-  `apiVersion: jumpgate.dev/v1alpha1\nkind: ${kind}\nmetadata: { name: ${name} }\nspec: ${spec}\n`;
-const MESH = doc('Mesh', 'us', '{ trustDomain: us.example }');
-
-function messages(loaded: Loaded, path: string): string[] {
-  const all = loaded.kind === 'ok' ? loaded.warnings : loaded.problems;
-  return all.map((each) => formatProblem(each).replaceAll(`${path}/`, '').replaceAll(path, 'DIR'));
-}
-
-function setOf(loaded: Loaded): ResourceSet {
-  assert.equal(loaded.kind, 'ok', loaded.kind === 'problems' ? loaded.problems.map(formatProblem).join('\n') : '');
-  return loaded.set;
-}
 
 test('the examples of deploy are valid, with an edge certificate beside them, and without warnings', async (t) => {
   const path = await directory(t, {});
@@ -190,7 +167,7 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
     /spec\.gatewayId: expected a SPIFFE ID of trust domain us\.example/,
   ],
   ['{ trustDomain: us.example, identity: { workloadApi: {} } }', /spec\.identity: "workloadApi" is not enforced/],
-  ['{ trustDomain: us.example, limits: {} }', /"limits" is not enforced/],
+  ['{ trustDomain: us.example, limits: { linkStreams: 5 } }', /spec\.limits: "linkStreams" is not enforced/],
   [
     '{ trustDomain: us.example, listeners: { admin: { address: 127.0.0.1:1 } } }',
     /listeners\.admin: expected tokenFile/,

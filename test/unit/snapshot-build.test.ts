@@ -23,6 +23,7 @@ import {
   rule,
   storedPeer,
   US,
+  US_WEB,
 } from '../support/federation-values.ts';
 
 const NOW = 100_000;
@@ -67,6 +68,8 @@ suite('a snapshot', () => {
       export: 'orders',
       hosts: ['orders.eu-west.mesh.internal', 'orders.shop.internal'],
       protocol: 'http1',
+      serverNames: [],
+      listen: undefined,
       who: ['spiffe://us-east.example.org/**'],
       state: 'active',
       origin: at(20),
@@ -113,9 +116,9 @@ suite('an import', () => {
     const gone = build(one, { catalogues: catalogues({ other: 'http1' }) });
     assert.equal(stateOf(gone), 'withdrawn');
     assert.deepEqual(typesOf(gone), ['Import/eu-orders NotExported']);
-    const tcp = build(one, { catalogues: catalogues({ orders: 'tcp' }) });
-    assert.equal(stateOf(tcp), 'withdrawn');
-    assert.match(tcp.conditions[0]?.message ?? '', /it has "tcp"/);
+    const quic = build(one, { catalogues: catalogues({ orders: 'quic' }) });
+    assert.equal(stateOf(quic), 'withdrawn');
+    assert.match(quic.conditions[0]?.message ?? '', /it has "quic"/);
   });
 
   test('turns stale at the time that the build foretells', () => {
@@ -127,6 +130,96 @@ suite('an import', () => {
     assert.deepEqual(typesOf(stale), ['Import/eu-orders CatalogueStale']);
     assert.equal(stale.revisitAtMs, undefined);
   });
+});
+
+suite('connections', () => {
+  const LISTEN = {
+    address: { kind: 'tcp', host: '127.0.0.1', port: 5432 },
+    caller: { kind: 'as', id: US_WEB },
+    origin: at(21),
+  } as const;
+  const messageOf = (built: BuiltSnapshot): string | undefined => built.conditions[0]?.message;
+  const announced = (protocol: string, serverNames?: readonly string[]): ReadonlyMap<string, ImportedCatalogue> => {
+    const entry = { name: 'orders', protocol, ...(serverNames === undefined ? {} : { serverNames }) };
+    return new Map([['eu-west', { ...catalogueOf({}, NOW), entries: new Map([['orders', entry]]) }]]);
+  };
+  const withListen = { ...EU_PEER, imports: [importOf('eu-db', { listen: LISTEN })] };
+  const bare = { ...EU_PEER, imports: [importOf('eu-db')] };
+
+  test('of an import have its listener, without the place it is written at, and the names that the peer announced', () => {
+    const names = ['db.shop.example', '*.db.shop.example'];
+    const { snapshot, conditions } = build(withListen, { catalogues: announced('tls', names) });
+    assert.deepEqual(conditions, []);
+    const found = snapshot.imports.get('eu-db');
+    const { address, caller } = LISTEN;
+    assert.deepEqual([found?.state, found?.protocol, found?.serverNames], ['active', 'tls', names]);
+    assert.deepEqual(found?.listen, { address, caller });
+    assert.deepEqual(structuredClone(snapshot), snapshot);
+  });
+
+  test('of an import without trust in its peer have no names', () => {
+    const built = build(withListen, { catalogues: announced('tls', ['db.example']), bundles: bundles(US) });
+    assert.deepEqual(built.snapshot.imports.get('eu-db')?.serverNames, []);
+  });
+
+  test('of an import whose names cannot be used are not there', () => {
+    const { snapshot } = build(withListen, { catalogues: announced('tls', ['*']) });
+    const { state, protocol, serverNames } = snapshot.imports.get('eu-db') ?? {};
+    assert.deepEqual([state, protocol, serverNames], ['withdrawn', undefined, []]);
+  });
+
+  test('need listen, and calls have no use for it: a condition says which', () => {
+    const tcp = build(bare, { catalogues: announced('tcp') });
+    assert.deepEqual(typesOf(tcp), ['Import/eu-db ProtocolMismatch']);
+    assert.equal(
+      messageOf(tcp),
+      'peer eu-west exports orders as tcp, which is reached by connecting to an address of its own: give the import one by listen',
+    );
+    assert.deepEqual(typesOf(build(withListen, { catalogues: announced('tcp') })), []);
+    const grpc = build(withListen, { catalogues: announced('grpc') });
+    assert.equal(
+      messageOf(grpc),
+      'peer eu-west exports orders as grpc, which is called by its host name through an outbound listener, so nothing is served at its listen address',
+    );
+    assert.deepEqual(typesOf(build(bare, { catalogues: announced('grpc') })), []);
+  });
+
+  test('through another listener are another policy, and the same one at another line is not', () => {
+    const input = { catalogues: announced('tcp') };
+    const first = build(withListen, input).snapshot;
+    const moved = { ...LISTEN, origin: at(99) };
+    const same = build({ ...EU_PEER, imports: [importOf('eu-db', { listen: moved })] }, { ...input, previous: first });
+    assert.equal(same.snapshot, first);
+    const other = { ...LISTEN, caller: { kind: 'mutual-tls' } } as const;
+    const next = build({ ...EU_PEER, imports: [importOf('eu-db', { listen: other })] }, { ...input, previous: first });
+    assert.ok(next.snapshot.generations.policy > first.generations.policy);
+    assert.equal(next.snapshot.generations.trust, first.generations.trust);
+  });
+
+  test('are not carried from an edge', () => {
+    const spec = { edge: 'public', hosts: ['db.example'], path: '/**', to: { kind: 'import', name: 'eu-db' } } as const;
+    const route: Route = { kind: 'Route', name: 'r', spec, origin: at(40) };
+    const built = build({ ...withListen, routes: [route] }, { catalogues: announced('tcp') });
+    assert.deepEqual(typesOf(built), ['Route/r UnknownTarget', 'Route/r ProtocolMismatch']);
+  });
+
+  test('to an export have its names and limits', () => {
+    const spec = { protocol: 'tls', serverNames: ['db.example'], limits: { connectionsPerBackend: 50 } } as const;
+    const found = build({ exports: [exportOf('db', [], spec)] }).snapshot.exports.get('db');
+    assert.deepEqual([found?.protocol, found?.serverNames, found?.limits], ['tls', ['db.example'], spec.limits]);
+  });
+});
+
+test('the limits of the mesh are in the snapshot, and another limit makes another snapshot with the same generations', () => {
+  const set = resourceSet(EU_PEER);
+  const first = build(EU_PEER).snapshot;
+  assert.equal(first.limits, set.mesh.spec.limits);
+  const limits = { ...first.limits, headersMs: 5 };
+  const mesh = { ...set.mesh, spec: { ...set.mesh.spec, limits } };
+  const second = build({ ...EU_PEER, mesh }, { previous: first }).snapshot;
+  assert.equal(second.limits.headersMs, 5);
+  assert.deepEqual(second.generations, first.generations);
+  assert.equal(build(EU_PEER, { previous: first }).snapshot, first);
 });
 
 suite('host names', () => {

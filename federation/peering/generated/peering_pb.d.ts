@@ -140,6 +140,14 @@ export declare type Entry = Message<"jumpgate.peering.v1.Entry"> & {
    * @generated from field: string protocol = 2;
    */
   protocol: string;
+
+  /**
+   * Only with protocol `tls`: names that a ClientHello may ask for, exact or with one leading `*.` label.
+   * Since version 2; a session of version 1 carries no entry that has some.
+   *
+   * @generated from field: repeated string server_names = 3;
+   */
+  serverNames: string[];
 };
 
 /**

@@ -1,0 +1,169 @@
+/** Limits in documents: their defaults, their ranges, and what overrides what. */
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { DEFAULT_LIMITS, LIMIT_NAMES, limitsProblem, limitsWith } from '../../federation/resources/limits.ts';
+import { type Loaded, loadResources } from '../../federation/resources/load.ts';
+import { NOT_ENFORCED } from '../../federation/resources/not-enforced.ts';
+import { restartFields } from '../../federation/resources/restart.ts';
+import { directory, doc, messages, setOf } from '../support/documents.ts';
+
+const EXAMPLE = join(import.meta.dirname, '../../deploy/examples/mesh.yaml');
+const load = (path: string): Promise<Loaded> => loadResources(path, { notEnforced: [] });
+const mesh = (limits: string): string => doc('Mesh', 'us', `{ trustDomain: us.example, limits: ${limits} }`);
+
+test('the limits that the example shows are the defaults, all of them', async (t) => {
+  const [, block = ''] = (await readFile(EXAMPLE, 'utf8')).split('  # limits:');
+  const rows = [...block.matchAll(/^ {2}# {3}([A-Za-z0-9]+): (\d+)/gm)].map(([, name, value]) => [name, Number(value)]);
+  assert.deepEqual(Object.fromEntries(rows), DEFAULT_LIMITS);
+  const written = JSON.stringify(Object.fromEntries(rows));
+  const path = await directory(t, { 'mesh.yaml': mesh(written) });
+  assert.deepEqual(setOf(await load(path)).mesh.spec.limits, DEFAULT_LIMITS);
+});
+
+test('a Mesh without limits has the defaults, and one with some has these and the defaults', async (t) => {
+  const path = await directory(t, { 'mesh.yaml': doc('Mesh', 'us', '{ trustDomain: us.example }') });
+  assert.deepEqual(setOf(await load(path)).mesh.spec.limits, DEFAULT_LIMITS);
+  assert.deepEqual(setOf(await loadResources(path)).mesh.spec.limits, DEFAULT_LIMITS);
+  await writeFile(join(path, 'mesh.yaml'), mesh('{ glitches: 400, headersMs: 5000 }'));
+  const { limits } = setOf(await load(path)).mesh.spec;
+  assert.deepEqual(limits, { ...DEFAULT_LIMITS, glitches: 400, headersMs: 5000 });
+  assert.deepEqual(structuredClone(limits), limits);
+});
+
+test('every default is within its range and every limit has a default', async (t) => {
+  assert.deepEqual([...LIMIT_NAMES.mesh].sort(), Object.keys(DEFAULT_LIMITS).sort());
+  const path = await directory(t, {});
+  for (const [name, value] of Object.entries(DEFAULT_LIMITS)) {
+    await writeFile(join(path, 'mesh.yaml'), mesh(`{ ${name}: ${value} }`));
+    assert.deepEqual(setOf(await load(path)).mesh.spec.limits, DEFAULT_LIMITS, name);
+    await writeFile(join(path, 'mesh.yaml'), mesh(`{ ${name}: -1 }`));
+    assert.match(
+      messages(await load(path), path).join(),
+      new RegExp(`spec\\.limits\\.${name}: expected an integer from`),
+    );
+  }
+});
+
+const INVALID: readonly (readonly [limits: string, message: string])[] = [
+  ['{ headersMs: 10s }', '.headersMs: expected an integer from 100 to 600000, found "10s"'],
+  ['{ headersMs: 99 }', '.headersMs: expected an integer from 100 to 600000, found number 99'],
+  ['{ headersMs: 600001 }', '.headersMs: expected an integer from 100 to 600000, found number 600001'],
+  [
+    '{ connectionWindowBytes: 65534 }',
+    '.connectionWindowBytes: expected an integer from 65535 to 2147483647, found number 65534',
+  ],
+  [
+    '{ streamWindowBytes: 2147483648 }',
+    '.streamWindowBytes: expected an integer from 1024 to 2147483647, found number 2147483648',
+  ],
+  ['{ glitches: 1e3 }', '.glitches: expected an integer from 4 to 1000000, found number 1e3'],
+  ['{ headerBytes: 4096 }', ': expected targetBytes to be at most headerBytes (4096), found 8192'],
+  [
+    '{ headerNameBytes: 16384, headerBytes: 16383 }',
+    ': expected headerNameBytes to be at most headerBytes (16383), found 16384',
+  ],
+  [
+    '{ streamWindowBytes: 1048577 }',
+    ': expected streamWindowBytes to be at most connectionWindowBytes (1048576), found 1048577',
+  ],
+  [
+    '{ linkConnectionWindowBytes: 65535 }',
+    ': expected linkStreamWindowBytes to be at most linkConnectionWindowBytes (65535), found 4194304',
+  ],
+];
+
+test('each limit out of its range, and each pair that contradicts itself, gets exactly its message', async (t) => {
+  const path = await directory(t, {});
+  for (const [limits, message] of INVALID) {
+    await writeFile(join(path, 'mesh.yaml'), mesh(limits));
+    const loaded = await load(path);
+    assert.equal(loaded.kind, 'problems', limits);
+    const [first = '', ...more] = messages(loaded, path);
+    assert.deepEqual([first.slice(first.indexOf('spec.limits')), more], [`spec.limits${message}`, []], limits);
+  }
+  for (const limits of ['{ headersMs: 100 }', '{ headersMs: 600000 }', '{ streamWindowBytes: 1048576 }']) {
+    await writeFile(join(path, 'mesh.yaml'), mesh(limits));
+    assert.equal((await load(path)).kind, 'ok', limits);
+  }
+});
+
+test('a limit with another name is refused with the nearest one', async (t) => {
+  const path = await directory(t, { 'mesh.yaml': mesh('{ headerMs: 5000 }') });
+  assert.deepEqual(messages(await load(path), path), [
+    'mesh.yaml:4:44: spec.limits: unknown key "headerMs", did you mean "headersMs"?',
+  ]);
+});
+
+test("a listener's, an edge's and an import's own limits come before the mesh's, and are judged with them", async (t) => {
+  const web = 'spiffe://us.example/web';
+  const path = await directory(t, {});
+  const write = async (own: string): Promise<Loaded> => {
+    const listeners = `{ outbound: [{ address: 127.0.0.1:1, mutualTls: {}, limits: ${own} }] }`;
+    const spec = `{ trustDomain: us.example, limits: { headerBytes: 20000 }, listeners: ${listeners} }`;
+    await writeFile(join(path, 'mesh.yaml'), doc('Mesh', 'us', spec));
+    const listen = `{ address: 127.0.0.1:2, as: ${web}, limits: ${own} }`;
+    const tls = '{ certificateFile: a.crt, keyFile: a.key }';
+    await writeFile(join(path, 'e.yaml'), doc('Edge', 'e', `{ address: 0.0.0.0:443, tls: ${tls}, limits: ${own} }`));
+    const of = doc('Import', 'i', `{ peer: eu, export: db, who: [${web}], listen: ${listen} }`);
+    await writeFile(join(path, 'i.yaml'), of);
+    return loadResources(path, { notEnforced: [], referencedFiles: false });
+  };
+  const set = setOf(await write('{ targetBytes: 16384 }'));
+  const own = [
+    set.mesh.spec.listeners.outbound[0]?.limits,
+    set.edges[0]?.spec.limits,
+    set.imports[0]?.spec.listen?.limits,
+  ];
+  for (const limits of own) {
+    assert.deepEqual(limits, { targetBytes: 16_384 });
+    const here = limitsWith(set.mesh.spec.limits, limits);
+    assert.deepEqual(here, { ...DEFAULT_LIMITS, headerBytes: 20_000, targetBytes: 16_384 });
+    assert.equal(limitsProblem(here), undefined);
+  }
+  assert.deepEqual(limitsWith(DEFAULT_LIMITS), DEFAULT_LIMITS);
+  const why = 'expected targetBytes to be at most headerBytes (20000), found 20001';
+  assert.deepEqual(messages(await write('{ targetBytes: 20001 }'), path), [
+    `e.yaml:1:1: spec.limits: ${why}`,
+    `i.yaml:4:71: spec.listen.limits: ${why}`,
+    `mesh.yaml:1:1: spec.listeners.outbound[0].limits: ${why}`,
+  ]);
+  const unknown = messages(await write('{ linkStreams: 5 }'), path);
+  assert.equal(unknown.length, 3);
+  for (const line of unknown) assert.match(line, /limits: unknown key "linkStreams"/);
+});
+
+test("an export's limits are its own", async (t) => {
+  const of = (limits: string): string =>
+    doc('Export', 'a', `{ protocol: grpc, backends: [{ address: 10.0.0.4:80 }], allow: [], limits: ${limits} }`);
+  const path = await directory(t, { 'mesh.yaml': mesh('{}') });
+  await writeFile(join(path, 'x.yaml'), of('{ responseDeadlineMs: 0, connectionsPerBackend: 4 }'));
+  const [exported] = setOf(await load(path)).exports;
+  assert.deepEqual(exported?.spec.limits, { responseDeadlineMs: 0, connectionsPerBackend: 4 });
+  await writeFile(join(path, 'x.yaml'), of('{ connectionsPerBackend: 0 }'));
+  assert.deepEqual(messages(await load(path), path), [
+    'x.yaml:4:107: spec.limits.connectionsPerBackend: expected an integer from 1 to 1000000, found number 0',
+  ]);
+});
+
+test('limits that changed are named as waiting for a restart', async (t) => {
+  const path = await directory(t, { 'mesh.yaml': mesh('{}') });
+  const before = setOf(await load(path));
+  await writeFile(join(path, 'mesh.yaml'), mesh('{ glitches: 400 }'));
+  assert.deepEqual(restartFields(before, setOf(await load(path))), ['Mesh us: spec.limits']);
+});
+
+test('a limit that nothing reads yet is refused by its name, wherever it can stand', async (t) => {
+  const path = await directory(t, { 'mesh.yaml': mesh('{ glitches: 400, headersMs: 1 }') });
+  const refused = NOT_ENFORCED.filter(({ kind, path: at }) => kind === 'Mesh' && at.length === 3).map(
+    ({ path: at }) => at[2],
+  );
+  const expected = ['glitches', 'headersMs'].filter((name) => refused.includes(name));
+  const said = messages(await loadResources(path), path).filter((line) => line.includes('is not enforced'));
+  assert.deepEqual(
+    said.map((line) => /"(\w+)" is not enforced/.exec(line)?.[1]),
+    expected,
+  );
+});
