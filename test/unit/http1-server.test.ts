@@ -1,0 +1,583 @@
+/** The server's end of HTTP/1.1, without sockets. */
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+
+import { bytesOf, fieldsOf, pairs, type RecordingListener, serverOver } from '../support/http1-wire.ts';
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+const OK = { status: 200, fields: [] };
+
+function answerEach(listener: RecordingListener): void {
+  listener.onEach = ({ stream, head }) => {
+    stream.respond({ status: 200, fields: fieldsOf([['x-path', head.path.value]]) }, true);
+  };
+}
+
+suite('requests', () => {
+  test('a head is told with names in lower case and values as they came', () => {
+    const { listener, connection } = serverOver();
+    connection.receive(
+      bytesOf('GET /p?q=1 HTTP/1.1\r\nHost: Example.COM:80\r\nX-Y: \t a  b \r\nACCEPT:*/*\r\nE:\r\n\r\n'),
+    );
+    const { head, ended } = listener.at(0);
+    assert.equal(ended, true);
+    assert.equal(head.method.value, 'GET');
+    assert.equal(head.path.value, '/p?q=1');
+    assert.equal(head.authority.value, 'Example.COM:80');
+    assert.equal(head.scheme.value, 'http');
+    assert.equal(head.protocol, undefined);
+    assert.deepEqual(pairs(head.fields), [
+      ['x-y', 'a  b'],
+      ['accept', '*/*'],
+      ['e', ''],
+    ]);
+  });
+
+  test('the same bytes give the same objects', () => {
+    const { listener, connection } = serverOver();
+    answerEach(listener);
+    connection.receive(
+      bytesOf(`${GET}${GET}GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n`),
+    );
+    assert.equal(listener.requests.length, 4);
+    assert.equal(listener.at(0).head, listener.at(1).head);
+    assert.equal(listener.at(2).head.path, listener.at(0).head.path);
+    assert.equal(listener.at(3).head.authority, listener.at(0).head.authority);
+    assert.equal(listener.at(3).head.fields[0], listener.at(2).head.fields[0]);
+  });
+
+  test('more different lines than are remembered are still read right', () => {
+    const { listener, connection } = serverOver();
+    answerEach(listener);
+    for (let n = 0; n < 300; n += 1)
+      connection.receive(bytesOf(`GET /${n} HTTP/1.1\r\nHost: a\r\nX-${n}: ${n}\r\nL: ${'l'.repeat(n)}\r\n\r\n`));
+    listener.requests.forEach(({ head }, n) => {
+      assert.equal(head.path.value, `/${n}`);
+      assert.deepEqual(pairs(head.fields), [
+        [`x-${n}`, String(n)],
+        ['l', 'l'.repeat(n)],
+      ]);
+    });
+  });
+
+  test('fields of the connection end here, and those that Connection names', () => {
+    const { listener, connection } = serverOver();
+    const fields =
+      'Connection: x-hop, Content-Length, Keep-Alive\r\nKeep-Alive: 5\r\nX-Hop: 1\r\nProxy-Connection: y\r\nTE: gzip;q=0.5, trailers\r\n';
+    connection.receive(bytesOf(`POST / HTTP/1.1\r\nHost: a\r\n${fields}X-End: 2\r\nContent-Length: 0\r\n\r\n`));
+    assert.deepEqual(pairs(listener.at(0).head.fields), [
+      ['x-end', '2'],
+      ['content-length', '0'],
+      ['te', 'trailers'],
+    ]);
+  });
+
+  test('secrets are marked', () => {
+    const { listener, connection } = serverOver();
+    connection.receive(bytesOf('GET / HTTP/1.1\r\nHost: a\r\nAuthorization: b\r\nCookie: c\r\nX: y\r\n\r\n'));
+    assert.deepEqual(
+      listener.at(0).head.fields.map(({ sensitive }) => sensitive),
+      [true, true, false],
+    );
+  });
+
+  test('an absolute target counts where it is allowed, whatever Host says', () => {
+    const read = (line: string): readonly (string | undefined)[] => {
+      const { listener, connection } = serverOver({ allowAbsoluteForm: true });
+      connection.receive(bytesOf(`${line} HTTP/1.1\r\nHost: other\r\n\r\n`));
+      const head = listener.requests[0]?.head ?? listener.refused[0]?.head;
+      return [listener.refused[0]?.reason, head?.authority?.value, head?.path?.value];
+    };
+    assert.deepEqual(read('GET http://b:1/p?q'), [undefined, 'b:1', '/p?q']);
+    assert.deepEqual(read('GET HTTP://b'), [undefined, 'b', '/']);
+    assert.deepEqual(read('GET http://b?q'), [undefined, 'b', '/?q']);
+    assert.deepEqual(read('OPTIONS http://b'), [undefined, 'b', '*']);
+    for (const bad of [
+      'https://b/',
+      'http://u@b/',
+      'http:///p',
+      'http://b/#f',
+      'http://b:99999/',
+      'ftp://b/',
+      'http:/b',
+    ]) {
+      assert.equal(read(`GET ${bad}`)[0], 'target-malformed', bad);
+    }
+  });
+
+  test('OPTIONS may be for the whole server', () => {
+    const { listener, connection } = serverOver();
+    connection.receive(bytesOf('OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n'));
+    assert.equal(listener.at(0).head.path.value, '*');
+  });
+});
+
+suite('the order of requests', () => {
+  test('the next one is not parsed before the answer is complete, and no more is read', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(`${GET}GET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3`));
+    assert.equal(listener.requests.length, 1);
+    assert.ok(wire.paused);
+    listener.at(0).stream.respond(OK, false);
+    assert.equal(listener.requests.length, 1);
+    listener.at(0).stream.write(bytesOf('x'), true);
+    assert.equal(listener.requests.length, 2);
+    assert.equal(wire.paused, true);
+    listener.at(1).stream.respond(OK, true);
+    assert.equal(wire.paused, false);
+    connection.receive(bytesOf(' HTTP/1.1\r\nHost: a\r\n\r\n'));
+    assert.equal(listener.at(2).head.path.value, '/3');
+  });
+
+  test('a thousand requests in one read are answered in order without a deep stack', () => {
+    const { wire, listener, connection } = serverOver();
+    answerEach(listener);
+    const many = Array.from({ length: 10_000 }, (_, n) => `GET /${n} HTTP/1.1\r\nHost: a\r\n\r\n`).join('');
+    connection.receive(bytesOf(many));
+    const paths = [...wire.take().matchAll(/x-path: \/(\d+)/g)].map((match) => Number(match[1]));
+    assert.equal(paths.length, 10_000);
+    assert.ok(paths.every((path, n) => path === n));
+  });
+
+  test('a fault behind a good request is refused after the answer to that', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(`${GET}nonsense\r\n\r\n`));
+    assert.equal(listener.refused.length, 0);
+    listener.at(0).stream.respond(OK, true);
+    assert.match(wire.take(), /^HTTP\/1\.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP\/1\.1 400 /);
+    assert.ok(wire.closed);
+  });
+
+  test('nothing behind `connection: close` is a request', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(`GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n${GET}`));
+    listener.at(0).stream.respond(OK, true);
+    assert.equal(listener.requests.length, 1);
+    assert.match(wire.take(), /\r\nconnection: close\r\n/);
+    assert.ok(wire.closed);
+  });
+});
+
+suite('bodies', () => {
+  test('of a length and in chunks, in pieces of any size, are the same', () => {
+    const body = 'hello, world';
+    const variants = [
+      `Content-Length: 12\r\n\r\n${body}`,
+      `Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\n\r\n`,
+      `Transfer-Encoding: chunked\r\n\r\nC\r\n${body}\r\n000\r\n\r\n`,
+    ];
+    for (const variant of variants) {
+      const bytes = bytesOf(`POST / HTTP/1.1\r\nHost: a\r\n${variant}`);
+      for (let step = 1; step <= bytes.length; step += 1) {
+        const { listener, connection } = serverOver();
+        for (let at = 0; at < bytes.length; at += step) connection.receive(bytes.subarray(at, at + step));
+        assert.equal(listener.at(0).body, body);
+        assert.equal(listener.at(0).ended, true);
+      }
+    }
+  });
+
+  test('whose end comes with their last bytes end with them', () => {
+    for (const text of [
+      'Content-Length: 5\r\n\r\nhello',
+      'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+    ]) {
+      const { listener, connection } = serverOver();
+      connection.receive(bytesOf(`POST / HTTP/1.1\r\nHost: a\r\n${text}`));
+      assert.equal(listener.at(0).chunks.length, 1);
+      assert.equal(listener.at(0).ended, true);
+    }
+  });
+
+  test('have trailers, without those that frame or identify', () => {
+    const { listener, connection } = serverOver();
+    const trailers = 'X-Sum: 1\r\nContent-Length: 5\r\nHost: b\r\nTransfer-Encoding: gzip\r\nAuthorization: c\r\n';
+    connection.receive(
+      bytesOf(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n${trailers}\r\n${GET}`),
+    );
+    const request = listener.at(0);
+    assert.deepEqual(pairs(request.trailers ?? []), [['x-sum', '1']]);
+    assert.deepEqual(pairs(request.head.fields), []);
+    request.stream.respond(OK, true);
+    assert.equal(listener.requests.length, 2);
+  });
+
+  test('answered as they end keep the connection', () => {
+    const { wire, listener, connection } = serverOver();
+    listener.onEach = (request) => {
+      request.onEnd = () => request.stream.respond(OK, true);
+      if (request.ended) request.onEnd();
+    };
+    connection.receive(bytesOf(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx${GET}`));
+    assert.equal(listener.requests.length, 2);
+    assert.equal(wire.closed, false);
+    assert.doesNotMatch(wire.take(), /close/);
+  });
+
+  test('beyond the window stop the reading until there is credit', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n'));
+    connection.receive(Buffer.alloc(65_536));
+    assert.equal(wire.paused, false);
+    connection.receive(Buffer.alloc(1));
+    assert.equal(wire.paused, true);
+    listener.at(0).stream.credit(1);
+    assert.equal(wire.paused, false);
+  });
+
+  test('cut short are reset', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel'));
+    connection.receivedEnd();
+    assert.equal(listener.at(0).resetCode, 8);
+    assert.equal(listener.at(0).ended, false);
+    assert.ok(wire.isCut);
+  });
+});
+
+suite('answers', () => {
+  const answer = (
+    request: string,
+    act: (listener: RecordingListener) => void,
+  ): { text: string; closed: boolean; cut: boolean } => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(request));
+    act(listener);
+    return { text: wire.take(), closed: wire.closed, cut: wire.isCut };
+  };
+
+  test('without a length are chunked', () => {
+    const { text } = answer(GET, (listener) => {
+      const { stream } = listener.at(0);
+      stream.respond({ status: 200, fields: fieldsOf([['x', 'y']]) }, false);
+      stream.write(bytesOf('hello'), false);
+      stream.write(bytesOf(''), false);
+      stream.write(bytesOf('x'.repeat(5000)), true);
+    });
+    assert.equal(
+      text,
+      `HTTP/1.1 200 OK\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n1388\r\n${'x'.repeat(5000)}\r\n0\r\n\r\n`,
+    );
+  });
+
+  test('have trailers where they are chunked, without those that frame', () => {
+    const { text } = answer(GET, (listener) => {
+      const { stream } = listener.at(0);
+      stream.respond(OK, false);
+      stream.finish(
+        fieldsOf([
+          ['x-sum', '1'],
+          ['content-length', '5'],
+          ['bad', 'a\r\nb'],
+          ['y', '2'],
+        ]),
+      );
+    });
+    assert.match(text, /\r\n\r\n0\r\nx-sum: 1\r\ny: 2\r\n\r\n$/);
+  });
+
+  test('to HTTP/1.0 without a length end with the connection', () => {
+    const { text, closed } = answer('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n', (listener) => {
+      const { stream } = listener.at(0);
+      assert.equal(listener.at(0).head.authority.value, '');
+      stream.respond(OK, false);
+      stream.write(bytesOf('hello'), true);
+    });
+    assert.equal(text, 'HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello');
+    assert.ok(closed);
+  });
+
+  test('to HTTP/1.0 with a length keep the connection if asked to', () => {
+    const act = (listener: RecordingListener): void => {
+      listener.at(0).stream.respond({ status: 200, fields: fieldsOf([['content-length', '2']]) }, false);
+      listener.at(0).stream.write(bytesOf('ok'), true);
+    };
+    const kept = answer('GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n', act);
+    assert.equal(kept.text, 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok');
+    assert.equal(kept.closed, false);
+    const closed = answer('GET / HTTP/1.0\r\n\r\n', act);
+    assert.equal(closed.text, 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok');
+    assert.ok(closed.closed);
+  });
+
+  test('to HEAD, and 204 and 304, have no body', () => {
+    const head = answer('HEAD / HTTP/1.1\r\nHost: a\r\n\r\n', (listener) => {
+      listener.at(0).stream.respond({ status: 200, fields: fieldsOf([['content-length', '5']]) }, false);
+      listener.at(0).stream.write(bytesOf('hello'), true);
+    });
+    assert.equal(head.text, 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n');
+    const none = answer(GET, (listener) =>
+      listener.at(0).stream.respond({ status: 204, fields: fieldsOf([['content-length', '0']]) }, true),
+    );
+    assert.equal(none.text, 'HTTP/1.1 204 No Content\r\n\r\n');
+    const same = answer(GET, (listener) =>
+      listener.at(0).stream.respond({ status: 304, fields: fieldsOf([['content-length', '9']]) }, true),
+    );
+    assert.equal(same.text, 'HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n');
+    assert.ok(!head.closed && !none.closed && !same.closed);
+  });
+
+  test('never hold fields of another connection', () => {
+    const fields = fieldsOf([
+      ['connection', 'x'],
+      ['keep-alive', '5'],
+      ['transfer-encoding', 'gzip'],
+      ['upgrade', 'h2c'],
+      ['proxy-connection', 'z'],
+      ['te', 't'],
+      ['ok', '1'],
+    ]);
+    const { text } = answer(GET, (listener) => listener.at(0).stream.respond({ status: 200, fields }, true));
+    assert.equal(text, 'HTTP/1.1 200 OK\r\nok: 1\r\ncontent-length: 0\r\n\r\n');
+  });
+
+  test('that cannot be written become 502', () => {
+    for (const bad of [
+      ['x', 'a\r\nb'],
+      ['x', 'a\nb'],
+      ['x', 'a\0'],
+      ['x y', 'a'],
+      ['x:', 'a'],
+      ['', 'a'],
+      ['é', 'a'],
+      ['x', 'Ā'],
+      ['content-length', '5, 5'],
+      ['content-length', 'x'],
+    ] as const) {
+      const { text, closed } = answer(GET, (listener) => {
+        listener.at(0).stream.respond({ status: 200, fields: fieldsOf([['fine', '1'], bad]) }, false);
+        listener.at(0).stream.write(bytesOf('smuggled'), true);
+        assert.equal(listener.at(0).resetCode, 2);
+      });
+      assert.equal(text, 'HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n', JSON.stringify(bad));
+      assert.equal(closed, false);
+    }
+  });
+
+  test('longer or shorter than their length are cut', () => {
+    for (const body of ['hell', 'hello!']) {
+      const { cut } = answer(GET, (listener) => {
+        listener.at(0).stream.respond({ status: 200, fields: fieldsOf([['content-length', '5']]) }, false);
+        listener.at(0).stream.write(bytesOf(body), true);
+        assert.equal(listener.at(0).resetCode, 2);
+      });
+      assert.ok(cut, body);
+    }
+  });
+
+  test('to a request that is not complete close the connection', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhel'));
+    listener.at(0).stream.respond({ status: 403, fields: [] }, true);
+    assert.match(wire.take(), /^HTTP\/1\.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n$/);
+    assert.ok(wire.closed);
+    connection.receive(bytesOf(GET.repeat(5)));
+    assert.equal(listener.requests.length, 1);
+    assert.equal(listener.at(0).chunks.length, 1);
+  });
+
+  test('tell what left once the socket took it', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(GET));
+    const request = listener.at(0);
+    request.stream.respond(OK, false);
+    request.stream.write(Buffer.alloc(1000), false);
+    assert.equal(request.sent, 0);
+    wire.outlet.writable = false;
+    connection.flushed();
+    assert.equal(request.sent, 0);
+    wire.outlet.writable = true;
+    connection.flushed();
+    connection.flushed();
+    assert.equal(request.sent, 1000);
+  });
+
+  test('are ended by a reset with the connection, and nobody is told more', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(GET));
+    listener.at(0).stream.respond(OK, false);
+    listener.at(0).stream.reset(8);
+    assert.ok(wire.isCut);
+    listener.at(0).stream.write(bytesOf('x'), true);
+    connection.connectionLost();
+    assert.equal(listener.at(0).resetCode, undefined);
+    assert.equal(connection.streams, 0);
+  });
+
+  test('a client that goes away resets its request', () => {
+    for (const go of ['receivedEnd', 'connectionLost'] as const) {
+      const { listener, connection } = serverOver();
+      connection.receive(bytesOf(GET));
+      connection[go]();
+      connection.connectionLost();
+      assert.equal(listener.at(0).resetCode, 8);
+      listener.at(0).stream.respond(OK, true);
+    }
+  });
+});
+
+suite('100 (Continue)', () => {
+  const EXPECTING = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n';
+
+  test('is sent when the body is asked for, once', () => {
+    for (const ask of ['credit', 'inform', 'time'] as const) {
+      const { wire, listener, connection } = serverOver();
+      connection.receive(bytesOf(EXPECTING));
+      const { stream, head } = listener.at(0);
+      assert.deepEqual(pairs(head.fields), [['content-length', '5']]);
+      assert.equal(wire.take(), '');
+      for (let twice = 0; twice < 2; twice += 1) {
+        if (ask === 'credit') stream.credit(0);
+        else if (ask === 'inform') stream.inform({ status: 100, fields: [] });
+        else connection.tick(1_000);
+      }
+      assert.equal(wire.take(), 'HTTP/1.1 100 Continue\r\n\r\n');
+      connection.receive(bytesOf('hello'));
+      stream.respond(OK, true);
+      assert.equal(wire.closed, false);
+    }
+  });
+
+  test('is not sent after the body has begun, nor to HTTP/1.0, nor without a body', () => {
+    for (const request of [`${EXPECTING}h`, EXPECTING.replace('1.1', '1.0'), EXPECTING.replace('5', '0'), GET]) {
+      const { wire, listener, connection } = serverOver();
+      connection.receive(bytesOf(request));
+      listener.at(0).stream.credit(1);
+      listener.at(0).stream.inform({ status: 100, fields: [] });
+      assert.equal(wire.take(), '');
+    }
+  });
+
+  test('left out: the final answer closes the connection', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(EXPECTING));
+    listener.at(0).stream.respond({ status: 413, fields: [] }, true);
+    assert.match(wire.take(), /^HTTP\/1\.1 413 .*\r\n.*\r\nconnection: close/);
+    connection.receive(bytesOf(`hello${GET}`));
+    assert.equal(listener.requests.length, 1);
+    assert.ok(wire.closed);
+  });
+
+  test('other interim answers pass, 101 does not', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(GET));
+    const { stream } = listener.at(0);
+    stream.inform({ status: 103, fields: fieldsOf([['link', '</x>']]) });
+    stream.inform({ status: 101, fields: [] });
+    stream.respond(OK, true);
+    stream.inform({ status: 103, fields: [] });
+    assert.equal(
+      wire.take(),
+      'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+    );
+  });
+});
+
+suite('Upgrade', () => {
+  const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+  const UPGRADE = `GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+
+  test('to WebSocket is an extended CONNECT, and 200 to it switches', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(`${UPGRADE}early`));
+    const request = listener.at(0);
+    assert.equal(request.head.method.value, 'CONNECT');
+    assert.equal(request.head.protocol?.value, 'websocket');
+    assert.deepEqual(pairs(request.head.fields), [['sec-websocket-version', '13']]);
+    assert.equal(request.ended, false);
+    assert.equal(request.body, '');
+    request.stream.respond({ status: 200, fields: fieldsOf([['sec-websocket-protocol', 'chat']]) }, false);
+    // The accept value is RFC 6455's own example.
+    assert.equal(
+      wire.take(),
+      'HTTP/1.1 101 Switching Protocols\r\nsec-websocket-protocol: chat\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
+    );
+    assert.equal(request.body, 'early');
+    connection.receive(bytesOf(GET));
+    assert.equal(request.body, `early${GET}`);
+    request.stream.write(bytesOf('raw'), false);
+    assert.equal(wire.take(), 'raw');
+    connection.receivedEnd();
+    assert.equal(request.ended, true);
+    request.stream.write(bytesOf('last'), true);
+    assert.equal(wire.take(), 'last');
+    assert.ok(wire.ended);
+    connection.connectionLost();
+    assert.equal(request.resetCode, undefined);
+  });
+
+  test('the answering half of a tunnel may end first', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(UPGRADE));
+    const request = listener.at(0);
+    request.stream.respond(OK, false);
+    request.stream.finish([]);
+    assert.ok(wire.ended);
+    assert.equal(wire.closed, false);
+    connection.receive(bytesOf('still'));
+    assert.equal(request.body, 'still');
+    connection.receivedEnd();
+    assert.ok(request.ended);
+  });
+
+  test('refused is an answer that closes, and what follows is no request', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(`${UPGRADE}${GET}`));
+    listener.at(0).stream.respond({ status: 403, fields: [] }, true);
+    assert.match(wire.take(), /^HTTP\/1\.1 403 [^]*connection: close/);
+    assert.equal(listener.requests.length, 1);
+    assert.ok(wire.closed);
+  });
+
+  test('to h2c is passed over and its settings are stripped', () => {
+    for (const offer of [
+      'Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nConnection: Upgrade, HTTP2-Settings\r\n',
+      'UPGRADE: H2C\r\nhttp2-settings: x\r\nConnection: upgrade\r\nConnection: http2-settings\r\n',
+      'Upgrade: h2c\r\n',
+    ]) {
+      const { listener, connection } = serverOver();
+      connection.receive(bytesOf(`GET / HTTP/1.1\r\nHost: a\r\n${offer}X: y\r\n\r\n`));
+      const { head } = listener.at(0);
+      assert.equal(head.protocol, undefined);
+      assert.equal(head.method.value, 'GET');
+      assert.deepEqual(pairs(head.fields), [['x', 'y']]);
+    }
+  });
+
+  test('to anything else is named for the application to refuse', () => {
+    const { listener, connection } = serverOver();
+    connection.receive(bytesOf('GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: TLS/1.0\r\n\r\n'));
+    assert.equal(listener.at(0).head.protocol?.value, 'tls/1.0');
+  });
+
+  test('is passed over in HTTP/1.0, without Connection, and with a body', () => {
+    const requests = [
+      UPGRADE.replace('HTTP/1.1', 'HTTP/1.0'),
+      UPGRADE.replace('keep-alive, Upgrade', 'keep-alive'),
+      `${UPGRADE.replace('\r\n\r\n', '\r\nContent-Length: 1\r\n\r\n')}x`,
+    ];
+    for (const request of requests) {
+      const { listener, connection } = serverOver();
+      connection.receive(bytesOf(request));
+      assert.equal(listener.at(0).head.protocol, undefined);
+      assert.equal(listener.at(0).head.method.value, 'GET');
+      assert.equal(listener.at(0).ended, true);
+    }
+  });
+});
+
+suite('finishing', () => {
+  test('closes an idle connection at once, another after its answer', () => {
+    const idle = serverOver();
+    idle.connection.finish();
+    assert.ok(idle.wire.closed);
+    const busy = serverOver();
+    busy.connection.receive(bytesOf(`${GET}${GET}`));
+    busy.connection.finish();
+    assert.equal(busy.wire.closed, false);
+    busy.listener.at(0).stream.respond(OK, true);
+    assert.match(busy.wire.take(), /connection: close/);
+    assert.ok(busy.wire.closed);
+    assert.equal(busy.listener.requests.length, 1);
+  });
+});
