@@ -7,7 +7,7 @@ import { asRecord } from '../base/brand.ts';
 import { type Clock } from '../base/clock.ts';
 import { formatProblem } from '../base/config/problem.ts';
 import { watchDirectory } from '../base/config/watch.ts';
-import { JumpgateError, messageOf } from '../base/errors.ts';
+import { JumpgateError } from '../base/errors.ts';
 import { parseJson } from '../base/json.ts';
 import { type LogLevel, type LogRoot } from '../base/log.ts';
 import { formatAddress } from '../base/net/bind-server.ts';
@@ -25,8 +25,12 @@ import { type StrangerConnection } from '../trust-bundles/tls/connection.ts';
 import { selfTestChainGetter } from '../trust-bundles/tls/self-test.ts';
 import { type GatewayOperations, type ListenerStatus } from './admin/operations.ts';
 import { openAdminServer } from './admin/server.ts';
-import { type IncomingCall } from './forward/exchange.ts';
-import { inboundCall, type InboundLink } from './inbound/call.ts';
+import { type CallHost } from './forward/call.ts';
+import { Deadlines } from './forward/deadlines.ts';
+import { LiveCalls } from './forward/live-calls.ts';
+import { Views } from './forward/view.ts';
+import { InboundCalls, type InboundLink } from './inbound/calls.ts';
+import { BufferPool } from './message/output.ts';
 import { JoinServer } from './link/join-server.ts';
 import { joinerReach } from './link/reach.ts';
 import { gatewayOperations, type SampledOperations } from './operations/gateway-operations.ts';
@@ -38,9 +42,12 @@ import { type BoundListeners, meshIdentity, activeFirst } from './process/mesh-i
 import { type Peering, startPeering } from './process/peering.ts';
 import { type Instance, openState } from './process/state.ts';
 import { createServicePools, type ServicePools } from './routing/service-pool.ts';
-import { type AccessLog, openAccessLog } from './telemetry/access-log.ts';
+import { TunnelCalls } from './tcp/tunnel-calls.ts';
+import { type AccessLogLines, openAccessLogLines } from './telemetry/access-log-lines.ts';
+import { CallCounters } from './telemetry/call-counters.ts';
 import { CallSinks } from './telemetry/call-sinks.ts';
-import { createMetrics, type KnownNames } from './telemetry/metrics.ts';
+import { type KnownNames } from './telemetry/closed-labels.ts';
+import { createMetrics } from './telemetry/metrics.ts';
 import { openStatusServer } from './telemetry/status-server.ts';
 
 /** How to start. */
@@ -93,8 +100,11 @@ interface Core {
   readonly control: Control;
   readonly invites: InviteBook;
   readonly registration: Registration;
-  readonly accessLog: AccessLog;
-  readonly sinks: CallSinks;
+  readonly accessLog: AccessLogLines;
+  readonly counters: CallCounters;
+  /** Output of every connection. */
+  readonly buffers: BufferPool;
+  readonly calls: CallHost;
   readonly services: ServicePools;
 }
 
@@ -111,11 +121,18 @@ async function openCore(options: GatewayOptions, set: ResourceSet, held: AsyncDi
   await control.apply(set);
   const declared = (): readonly { readonly name: string; readonly trustDomain: TrustDomain }[] =>
     control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));
-  const accessLog = held.use(await openAccessLog({ target: accessLogTarget(options, spec.accessLogFile), clock, log }));
-  const sinks = new CallSinks();
-  sinks.add(accessLog);
-  const services = held.use(createServicePools(clock));
-  held.use(control.snapshots.watch((snapshot) => services.keep(snapshot.exports)));
+  const target = accessLogTarget(options, spec.accessLogFile);
+  const accessLog = held.use(await openAccessLogLines({ target, clock, log }));
+  const counters = new CallCounters({ known: () => knownNames(control) });
+  const sink = new CallSinks([accessLog, counters]);
+  const calls = { clock, deadlines: held.use(new Deadlines(clock)), live: new LiveCalls(), sink };
+  const buffers = new BufferPool();
+  const services = held.use(createServicePools({ clock, buffers }));
+  const follow = control.snapshots.watch((snapshot) => {
+    services.keep(snapshot.exports);
+    counters.namesChanged();
+  });
+  held.use(follow);
   return {
     lifecycle: new Lifecycle({ clock, log }),
     ca,
@@ -127,7 +144,9 @@ async function openCore(options: GatewayOptions, set: ResourceSet, held: AsyncDi
     invites: new InviteBook(store, clock),
     registration: new Registration({ store, bundles, own, declared, clock }),
     accessLog,
-    sinks,
+    counters,
+    buffers,
+    calls,
     services,
   };
 }
@@ -146,21 +165,18 @@ async function openFront(
   held: AsyncDisposableStack,
 ): Promise<Front> {
   const { clock, log } = options;
-  const { ca, control, invites, lifecycle, registration, services, sinks } = core;
+  const { buffers, ca, control, invites, lifecycle, registration, services } = core;
   const { linksPerPeer, listeners } = set.mesh.spec;
-  const deps = { snapshots: control.snapshots, services, clock, sink: sinks };
+  const { snapshots } = control;
+  const tunnels = held.use(new TunnelCalls(core.calls, snapshots));
+  const deps = { views: new Views(snapshots), services, host: core.calls, tunnels };
   const joins = held.use(
     new JoinServer({ invites, registration, clock, log, reach: joinerReach({ jump: listeners.jump.address, clock }) }),
   );
-  const onCall = (call: IncomingCall, link: InboundLink): void => {
-    inboundCall(call, link, deps).catch((error: unknown) => {
-      log.error('a call failed in an unforeseen way', { error: messageOf(error), peer: link.peer.name });
-      call.abort('internal');
-    });
-  };
+  const callsFor = (link: InboundLink): InboundCalls => new InboundCalls(deps, link);
   const onJoin = (connection: StrangerConnection): void => joins.serve(connection);
   const peering = held.use(
-    await startPeering({ ...core, jump: listeners.jump.address, linksPerPeer, onCall, onJoin, clock, log }),
+    await startPeering({ ...core, jump: listeners.jump.address, linksPerPeer, callsFor, onJoin, clock, log }),
   );
   const { listener } = peering;
   lifecycle.register('jump', {
@@ -171,7 +187,10 @@ async function openFront(
   const { address } = listeners.bundle;
   const bundle = held.use(await serveBundle({ address, svid: ca.svid, bundle: () => ca.bundle(), log, clock }));
   const callDeps = { ...deps, links: peering.pool };
-  const calls = held.use(await openCallListeners({ resources: set, deps: callDeps, svid: ca.svid, lifecycle, log }));
+  const host = { clock, buffers };
+  const calls = held.use(
+    await openCallListeners({ resources: set, deps: callDeps, host, snapshots, svid: ca.svid, lifecycle, log }),
+  );
   return { peering, calls, bound: { jump: listener.address, bundle: bundle.address } };
 }
 
@@ -237,10 +256,9 @@ async function openAdministration(
   const { listeners } = parts.set.mesh.spec;
   const metrics = createMetrics({
     version: packageVersion(),
-    known: () => knownNames(core.control),
     sample: operations.sample,
+    counts: () => core.counters.snapshot(),
   });
-  core.sinks.add(metrics);
   const readiness = core.lifecycle;
   const status = held.use(await openStatusServer({ address: listeners.status, readiness, metrics, log }));
   const { address, tokenFile } = listeners.admin;
@@ -268,7 +286,7 @@ function activeRootOf(ca: EmbeddedCa): string | undefined {
 function accessLogTarget(
   { accessLog }: GatewayOptions,
   path: string | undefined,
-): Parameters<typeof openAccessLog>[0]['target'] {
+): Parameters<typeof openAccessLogLines>[0]['target'] {
   return path === undefined ? { kind: 'stream', stream: accessLog } : { kind: 'file', path };
 }
 

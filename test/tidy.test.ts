@@ -20,7 +20,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   yaml: /^base\/config\/[a-z-]+\.ts$/,
   'prom-client': /^gateway\/telemetry\/metrics\.ts$/,
   'node:tls': /^trust-bundles\/tls\/[a-z-]+\.ts$/,
-  'node:http2': /^gateway\/(http2|demo)\/[a-z0-9-]+\.ts$/,
+  'node:http2': /^gateway\/demo\/[a-z0-9-]+\.ts$/,
   '@bufbuild/protobuf': /^(federation\/peering\/[a-z-]+|gateway\/demo\/[a-z-]+)\.ts$/,
 };
 
@@ -40,6 +40,12 @@ const ROOMS: readonly { readonly room: RegExp; readonly mayNotImport: RegExp; re
     room: /^gateway\/edge\//,
     mayNotImport: /^gateway\/(outbound|inbound|tcp)\//,
     because: 'the ways a call enters do not know each other',
+  },
+  {
+    room: /^gateway\/(http1|http2|message)\//,
+    mayNotImport:
+      /^(node:(net|tls|http|https|timers)|federation\/|trust-bundles\/|gateway\/(?!(message|http1|http2)\/))/,
+    because: 'the protocols are pure: bytes in, bytes and events out',
   },
   { room: /^gateway\/routing\//, mayNotImport: /^gateway\/link\//, because: 'routing never imports link' },
   {

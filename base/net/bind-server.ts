@@ -16,6 +16,12 @@ const SOCKET_PATH_BYTES_MAX = 107;
 const SOCKET_MODE = 0o600;
 
 /**
+ * Makes a server serve what comes to an address, and returns the address as bound: {@link bindServer}, or what lets a
+ * process have connections that another has accepted. The server has emitted `listening` by then.
+ */
+export type BindServer = (server: Server, address: ServerAddress) => Promise<ServerAddress>;
+
+/**
  * Listens, and returns the address as bound. A Unix socket is made with mode 0600 (its directory, if missing, 0700); a
  * socket file that nobody answers on is removed first, anything else at that path is left alone.
  * Throws `socket-path-too-long`, `address-in-use`, `address-not-available` or `listen-failed` (source config).

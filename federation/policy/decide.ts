@@ -5,7 +5,7 @@ import { matchesId } from '../../trust-bundles/identity/match.ts';
 import { trustDomainOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type ExportProtocol, isTunnelProtocol } from './protocol.ts';
 import { namesPeer } from './naming.ts';
-import { grpcMethodOf, matchesGrpc, matchesPath, pathProblem, withoutQuery } from './path.ts';
+import { grpcMethodOf, matchesGrpc, pathPattern, pathProblem, withoutQuery } from './path.ts';
 import { type AllowRule, type HttpWhat, type IdPattern, type What } from './rule.ts';
 import { type CallFacts, type ConnectionFacts, type Denial, type Permit, type Verdict } from './verdict.ts';
 
@@ -42,41 +42,61 @@ export interface ImportQuestion {
   readonly call: CallFacts | ConnectionFacts;
 }
 
+/** The policy of one export or import for one caller: what is left to look at is the call. */
+export type Policy = (call: CallFacts | ConnectionFacts) => Verdict;
+
 /** Whether the export's rules admit the call. An export none of whose rules names the peer does not exist for it. */
 export function decideExport(question: ExportQuestion): Verdict {
-  const { exported, caller, peer, call } = question;
-  const named = { name: peer, trustDomain: trustDomainOf(caller) };
-  if (!exported.allow.some((rule) => namesPeer(rule, named))) {
-    const message = `no rule of export ${exported.name} names ${peer} and ${named.trustDomain}`;
-    return { kind: 'denial', reason: 'no-route', message, origin: exported.origin, visible: false };
-  }
-  const refused = refusedUnasked(`export ${exported.name}`, exported, call);
-  if (refused !== undefined) return refused;
-  let nearest: AllowRule | undefined;
-  for (const [index, rule] of exported.allow.entries()) {
-    if (!namesPeer(rule, named) || !admitsCaller(rule, caller)) continue;
-    if (admitsCall(rule.what, call)) return permit(`${exported.name}.allow[${index}]`, rule.origin, caller);
-    nearest ??= rule;
-  }
-  const message =
-    nearest === undefined
-      ? `no rule of export ${exported.name} admits the caller ${caller}`
-      : `export ${exported.name} admits ${caller}, but not for ${describe(call)}`;
-  return denial('denied-by-export', message, (nearest ?? exported).origin);
+  return exportPolicy(question)(question.call);
 }
 
 /** Whether the import may be used by this local caller. */
 export function decideImport(question: ImportQuestion): Verdict {
-  const { imported, caller, call } = question;
-  const refused = refusedUnasked(`import ${imported.name}`, imported, call);
-  if (refused !== undefined) return refused;
-  const index = imported.who.findIndex((pattern) => matchesId(pattern, caller));
-  if (index !== -1) return permit(`${imported.name}.who[${index}]`, imported.origin, caller);
-  return denial(
-    'denied-by-import',
-    `no pattern of import ${imported.name} admits the caller ${caller}`,
-    imported.origin,
+  return importPolicy(question)(question.call);
+}
+
+/** {@link decideExport} with everything done beforehand that does not depend on the call. */
+export function exportPolicy({ exported, caller, peer }: Omit<ExportQuestion, 'call'>): Policy {
+  const named = { name: peer, trustDomain: trustDomainOf(caller) };
+  if (!exported.allow.some((rule) => namesPeer(rule, named))) {
+    const message = `no rule of export ${exported.name} names ${peer} and ${named.trustDomain}`;
+    const hidden: Denial = { kind: 'denial', reason: 'no-route', message, origin: exported.origin, visible: false };
+    return () => hidden;
+  }
+  const what = `export ${exported.name}`;
+  const admitting = exported.allow.flatMap((rule, index) =>
+    namesPeer(rule, named) && admitsCaller(rule, caller)
+      ? [
+          {
+            rule,
+            admits: callMatcher(rule.what),
+            permit: permit(`${exported.name}.allow[${index}]`, rule.origin, caller),
+          },
+        ]
+      : [],
   );
+  const [nearest] = admitting;
+  return (call) => {
+    const refused = refusedUnasked(what, exported, call);
+    if (refused !== undefined) return refused;
+    for (const each of admitting) if (each.admits(call)) return each.permit;
+    const message =
+      nearest === undefined
+        ? `no rule of export ${exported.name} admits the caller ${caller}`
+        : `export ${exported.name} admits ${caller}, but not for ${describe(call)}`;
+    return denial('denied-by-export', message, nearest?.rule.origin ?? exported.origin);
+  };
+}
+
+/** {@link decideImport} with everything done beforehand that does not depend on the call. */
+export function importPolicy({ imported, caller }: Omit<ImportQuestion, 'call'>): Policy {
+  const { name, origin } = imported;
+  const index = imported.who.findIndex((pattern) => matchesId(pattern, caller));
+  const verdict =
+    index === -1
+      ? denial('denied-by-import', `no pattern of import ${name} admits the caller ${caller}`, origin)
+      : permit(`${name}.who[${index}]`, origin, caller);
+  return (call) => refusedUnasked(`import ${name}`, imported, call) ?? verdict;
 }
 
 /** What is refused before any rule is asked: the wrong kind for the service, a path of two readings; else `undefined`. */
@@ -104,22 +124,32 @@ function admitsCaller(rule: AllowRule, caller: SpiffeId): boolean {
   return rule.who === undefined || rule.who.some((pattern) => matchesId(pattern, caller));
 }
 
+/** Whether a rule with this `what` admits a call. */
+type CallMatcher = (call: CallFacts | ConnectionFacts) => boolean;
+
 /**
  * HTTP rules judge every call, since a gRPC call is one too and its content type is the caller's to choose. A rule that
  * says what it admits never admits a connection, whose content nobody sees.
  */
-function admitsCall(what: What | undefined, call: CallFacts | ConnectionFacts): boolean {
-  if (what === undefined) return true;
-  if (call.kind === 'connection') return false;
-  if (what.http?.some((http) => admitsHttp(http, call)) === true) return true;
-  return call.grpc && call.method === 'POST' && what.grpc?.some((pattern) => matchesGrpc(pattern, call.path)) === true;
+function callMatcher(what: What | undefined): CallMatcher {
+  if (what === undefined) return () => true;
+  const http = (what.http ?? []).map(httpMatcher);
+  const grpc = what.grpc ?? [];
+  return (call) => {
+    if (call.kind === 'connection') return false;
+    if (http.some((admits) => admits(call))) return true;
+    return call.grpc && call.method === 'POST' && grpc.some((pattern) => matchesGrpc(pattern, call.path));
+  };
 }
 
-function admitsHttp(http: HttpWhat, call: CallFacts): boolean {
-  if (http.methods !== undefined && !http.methods.includes(call.method)) return false;
-  if (http.paths === undefined) return true;
-  const path = withoutQuery(call.path);
-  return http.paths.some((pattern) => matchesPath(pattern, path));
+function httpMatcher({ methods, paths }: HttpWhat): (call: CallFacts) => boolean {
+  const patterns = paths?.map(pathPattern);
+  return ({ method, path }) => {
+    if (methods !== undefined && !methods.includes(method)) return false;
+    if (patterns === undefined) return true;
+    const plain = withoutQuery(path);
+    return patterns.some((matches) => matches(plain));
+  };
 }
 
 function describe(call: CallFacts | ConnectionFacts): string {

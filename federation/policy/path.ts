@@ -34,6 +34,8 @@ export function pathProblem(target: string): string | undefined {
   if (!target.startsWith('/')) return `expected a path that starts with /, found ${quote(target)}`;
   if (ILLEGAL_BYTE.test(target)) return `expected printable ASCII without space and #, found ${quote(target)}`;
   const path = withoutQuery(target);
+  // Nothing below is about a path without these.
+  if (!path.includes('.') && !path.includes('%') && !path.includes('\\')) return undefined;
   if (path.includes('\\')) return `expected no backslash in a path, found ${quote(path)}`;
   const decoded = decode(path);
   if (decoded === undefined) return `expected percent escapes of valid UTF-8 in a path, found ${quote(path)}`;
@@ -48,13 +50,22 @@ export function pathProblem(target: string): string | undefined {
  * digits of escapes (RFC 3986 §6.2.2.1). Paths with `%2F`, `%5C`, `;` or empty segments match no pattern.
  */
 export function matchesPath(pattern: string, path: string): boolean {
-  if (isObscure(path)) return false;
+  return pathPattern(pattern)(path);
+}
+
+/** {@link matchesPath} for one pattern and many paths. */
+export function pathPattern(pattern: string): (path: string) => boolean {
   const wanted = upperEscapes(pattern).split('/');
-  const found = upperEscapes(path).split('/');
   const suffix = wanted.at(-1) === '**';
   if (suffix) wanted.pop();
-  if (suffix ? found.length < wanted.length : found.length !== wanted.length) return false;
-  return wanted.every((segment, index) => segment === found[index] || (segment === '*' && found[index] !== ''));
+  return (path) => {
+    if (isObscure(path)) return false;
+    // `/**` is every path.
+    if (suffix && wanted.length === 1) return true;
+    const found = upperEscapes(path).split('/');
+    if (suffix ? found.length < wanted.length : found.length !== wanted.length) return false;
+    return wanted.every((segment, index) => segment === found[index] || (segment === '*' && found[index] !== ''));
+  };
 }
 
 /** What is wrong with a path pattern as written, or `undefined`. */
@@ -104,6 +115,7 @@ function decode(path: string): string | undefined {
 }
 
 function isObscure(path: string): boolean {
+  if (!path.includes('%')) return path.includes('//') || path.includes(';');
   return OBSCURE.test(path) || NESTED_ESCAPE.test(decode(path) ?? '');
 }
 

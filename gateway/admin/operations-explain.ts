@@ -7,7 +7,7 @@ import {
 } from '../../federation/policy/explain.ts';
 import { type CallFacts } from '../../federation/policy/verdict.ts';
 import { parseSpiffeId, type SpiffeId, trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
-import { methodProblem } from '../headers/limits.ts';
+import { methodProblem } from '../headers/request-fields.ts';
 import { entryOf, reasonOf, type ReasonCode } from '../refusal/reason.ts';
 import { type Explanation, type ExplainRequest } from './operations.ts';
 
@@ -27,7 +27,7 @@ export function describeCall(snapshot: ExplainedSnapshot, request: ExplainReques
     peer: to.kind === 'export' ? peerOf(snapshot, from) : (snapshot.imports.get(request.to)?.peer ?? null),
   });
   const unsuited = found.verdict.kind === 'permit' && call?.grpc === true ? mismatch(snapshot, to) : undefined;
-  const refused = (call === undefined ? undefined : methodProblem(call.method)) ?? unsuited;
+  const refused = (call === undefined ? undefined : methodProblem(call.method, undefined)) ?? unsuited;
   return refused === undefined ? described : carriedByNobody(described, refused);
 }
 

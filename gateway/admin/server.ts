@@ -4,7 +4,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { parseJson } from '../../base/json.ts';
 import { type Logger } from '../../base/log.ts';
-import { bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type AccessRule, allowedHosts, readTokenDigest, refuseAccess } from './access.ts';
 import { bundleRoutes } from './bundles.ts';
 import { configRoutes } from './config.ts';
@@ -23,6 +23,8 @@ import { statusRoutes } from './status.ts';
 /** What the server needs. */
 export interface AdminServerOptions {
   readonly address: ServerAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   /** Demanded for TCP: a 0600 file with the bearer token. */
   readonly tokenFile: string | undefined;
   readonly operations: GatewayOperations;
@@ -83,7 +85,7 @@ export async function openAdminServer(options: AdminServerOptions): Promise<Admi
   for (const route of adminRoutes(options.operations)) register(app, route, options.log);
   await app.ready();
   app.server.maxConnections = CONNECTIONS_MAX;
-  const address = await bindServer(app.server, options.address);
+  const address = await (options.bind ?? bindServer)(app.server, options.address);
   return {
     address,
     [Symbol.asyncDispose]: async () => {

@@ -1,21 +1,24 @@
 /** A listener for callers from outside: public TLS, HTTP/1.1 and HTTP/2 by ALPN. */
-import { messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
+import { type BindServer } from '../../base/net/bind-server.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { type TlsCredentials } from '../../trust-bundles/tls/context.ts';
 import { listenServerTls } from '../../trust-bundles/tls/listen.ts';
-import { recordRefusals } from '../forward/entry.ts';
-import { type CallListener, createCallConnections, type ListenLimits } from '../listen/connections.ts';
+import { CallConnections, type CallListener, type ListenHost, type ListenLimits } from '../listen/connections.ts';
 import { protocolOf, tlsCallListener } from '../listen/tls.ts';
-import { edgeCall, type EdgeDeps, edgeEntry } from './call.ts';
+import { EdgeCalls } from './calls.ts';
+import { type EdgeDeps, EdgePlans } from './plans.ts';
 
 /** What an edge needs. */
 export interface EdgeListenOptions {
   /** Name of the Edge document: it names the caller. */
   readonly name: string;
   readonly address: BindAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   readonly credentials: TlsCredentials;
   readonly deps: EdgeDeps;
+  readonly host: ListenHost;
   readonly log: Logger;
   readonly limits?: Partial<ListenLimits>;
 }
@@ -28,29 +31,20 @@ export interface EdgeListener extends CallListener {
 
 /** Opens the edge. Throws `address-in-use`, `listen-failed` or `certificate-unusable`. */
 export async function openEdge(options: EdgeListenOptions): Promise<EdgeListener> {
-  const { name, deps, log } = options;
-  const connections = createCallConnections(deps.clock, options.limits);
-  const refusals = recordRefusals(edgeEntry(name), deps);
+  const { name, deps, host, log } = options;
+  const connections = new CallConnections(host, options.limits);
+  const plans = new EdgePlans(name, deps);
   const listener = await listenServerTls({
     address: options.address,
+    bind: options.bind,
     credentials: options.credentials,
     alpn: ['h2', 'http/1.1'],
     log,
-    clock: deps.clock,
+    clock: host.clock,
     onConnection: ({ socket, alpn, remoteAddress }) => {
-      connections.serve({
-        socket,
-        protocol: protocolOf(alpn),
-        scheme: 'https',
-        remoteAddress,
-        refusals,
-        onCall: (call) => {
-          edgeCall(call, name, deps).catch((error: unknown) => {
-            log.error('a call failed in an unforeseen way', { error: messageOf(error), edge: name });
-            call.abort('internal');
-          });
-        },
-      });
+      const protocol = protocolOf(alpn);
+      const listener = new EdgeCalls(plans, { protocol, remoteAddress });
+      connections.serve({ socket, protocol, scheme: 'https', listener });
     },
   });
   return {

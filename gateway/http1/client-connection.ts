@@ -29,6 +29,8 @@ import { type Wire } from './wire.ts';
 export interface Http1ClientOptions {
   /** For a backend that minds the case of names; lower case if not given. */
   readonly spelling?: Spelling;
+  /** Told when the connection takes the next request. */
+  readonly onIdle?: () => void;
 }
 
 const IDLE = 0;
@@ -163,8 +165,14 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     // behind an answer would be taken for the next one (RFC 9112 §9.5, §11.2).
     const isComplete = stream.ended || stream.exchange.upgrade !== '';
     stream.ended = true;
-    if (this.#keep && isComplete && bytesBehind === 0 && !this.#inEnded && !this.#finishing) this.#phase = IDLE;
-    else this.#close();
+    if (!this.#keep || !isComplete || bytesBehind > 0 || this.#inEnded || this.#finishing) {
+      this.#close();
+      return;
+    }
+    this.#phase = IDLE;
+    // Later, since the receiver of this answer is still to be told of its end.
+    const { onIdle } = this.#options;
+    if (onIdle !== undefined) queueMicrotask(onIdle);
   }
 
   gaveUp(stream: Http1ClientStream): void {

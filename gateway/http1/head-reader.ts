@@ -19,6 +19,10 @@ const WINDOW = 2 * 1024;
 
 const HELD_BYTES_MIN = 256;
 
+const CR = 0x0d;
+const SPACE = 0x20;
+const DELETE = 0x7f;
+
 /** Why the lines are no head. */
 export type HeadProblem =
   'request-malformed' | 'header-malformed' | 'limit-target' | 'limit-header-bytes' | 'limit-header-fields';
@@ -116,9 +120,16 @@ export class HeadReader {
       return end + 1;
     }
     const cr = text.indexOf('\r');
-    if (cr >= 0 && cr < text.length - 1) this.#malformed();
+    if ((cr >= 0 && cr < text.length - 1) || this.#isOtherProtocol()) this.#malformed();
     else if (this.#heldBytes > this.#room() + 1) this.#tooLong();
     return bytes.length;
+  }
+
+  /** TLS and other binary protocols show themselves with their first byte, and then wait for an answer. */
+  #isOtherProtocol(): boolean {
+    const first = this.#heldBytes > 0 ? this.#held[0] : undefined;
+    if (this.#state !== START || this.#part !== 'request' || first === undefined) return false;
+    return first !== CR && (first < SPACE || first > DELETE - 1);
   }
 
   #hold(bytes: Buffer, from: number, to: number): void {

@@ -133,6 +133,11 @@ export class Http1ServerStream implements ServerStream {
     this.#owner.wire.cut();
   }
 
+  /** A request whose answer is complete before it is ends its connection anyway. */
+  unwanted(): void {
+    if (this.#state !== OVER) this.#owner.credited(0);
+  }
+
   credit(bytes: number): void {
     if (this.#state === OVER) return;
     if (this.expects && this.#state === WAITING) this.inform({ status: 100, fields: [] });

@@ -3,7 +3,7 @@ import { type Clock } from '../../base/clock.ts';
 import { type Logger } from '../../base/log.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type AcceptLimits } from '../../trust-bundles/tls/accept.ts';
-import { type ServerAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
@@ -16,6 +16,8 @@ const TURN_AWAY_EVERY_MS = 2_000;
 /** What the jump listener needs. */
 export interface LinkListenerOptions extends AcceptLinkOptions {
   readonly address: ServerAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   readonly svid: SvidSource;
   readonly snapshot: SnapshotSource;
   /** Serves whoever redeems an invite. */
@@ -50,6 +52,7 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   };
   const listener = await listenMutualTls({
     address: options.address,
+    bind: options.bind,
     svid,
     alpn: ['h2'],
     admit: (chain) => verifyPeerGateway(snapshot.current(), { chain, role: 'client', nowMs: clock.now() }),

@@ -5,9 +5,15 @@ import { type Logger } from '../../base/log.ts';
 import { type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
 import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
-import { type HeaderField, type IncomingCall } from '../forward/exchange.ts';
-import { LINK_LIMITS, serveHttp2, type ServedConnection } from '../http2/server.ts';
+import { readRequestFields } from '../headers/request-fields.ts';
+import { LINK_CONNECTION } from '../http2/limits.ts';
+import { ERROR_CODE } from '../message/error-code.ts';
+import { type Field } from '../message/field.ts';
+import { type RequestHead } from '../message/head.ts';
+import { type BufferPool } from '../message/output.ts';
+import { type EarlyReason, type RequestListener, type ServerStream, type StreamReceiver } from '../message/stream.ts';
 import { refuse } from '../refusal/refuse.ts';
+import { type Http2Socket, serveHttp2 } from '../socket/http2-socket.ts';
 import {
   BUNDLE_AUTHORITY,
   commonVersion,
@@ -19,7 +25,7 @@ import {
   type Hello,
 } from './hello.ts';
 import { linkTerm, type LinkTerm } from './link-term.ts';
-import { readSmallBody } from './small-body.ts';
+import { answerJson, SmallBody, UnreadBody } from './small-body.ts';
 
 /** From the handshake to the hello; a dialler sends it at once. */
 const HELLO_TIMEOUT_MS = 10_000;
@@ -38,12 +44,12 @@ export interface AcceptedLink {
   readonly calls: number;
 }
 
-/** Who serves what comes over a link. */
+/** Who serves what comes over a link; each is asked once for each link, after its hello. */
 export interface LinkServices {
-  /** Takes every call whose authority is no gateway's; answers or aborts each. */
-  readonly onCall: (call: IncomingCall, link: AcceptedLink) => void;
+  /** Takes every call whose authority is no gateway's. */
+  readonly callsFor: (link: AcceptedLink) => RequestListener;
   /** Takes calls to `peering.jumpgate`. */
-  readonly onPeering: (call: IncomingCall, link: AcceptedLink) => void;
+  readonly peeringFor: (link: AcceptedLink) => RequestListener;
   /** Our bundle as a SPIFFE document. */
   readonly bundleDocument: () => string;
 }
@@ -51,6 +57,7 @@ export interface LinkServices {
 /** How a link is served. */
 export interface AcceptLinkOptions extends LinkServices {
   readonly hello: Hello;
+  readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -73,124 +80,174 @@ export function serveLink(
   peer: SnapshotPeer,
   options: AcceptLinkOptions,
 ): AdmittedConnection {
-  const { clock } = options;
-  const sinceMs = clock.now();
-  const term = linkTerm(sinceMs, connection.identity.expiresAtMs, 0);
-  const state: LinkState = { link: undefined, calls: 0, greeted: false };
-  const served = serveHttp2(connection.socket, {
-    scheme: 'https',
-    remoteAddress: connection.remoteAddress,
-    limits: LINK_LIMITS,
-    onCall: (call) => {
-      state.calls += 1;
-      call.body.once('close', () => (state.calls -= 1));
-      if (state.link !== undefined) dispatch(call, state.link, options);
-      else void greet(call, { connection, peer, options, state, served, sinceMs, term });
-    },
-  });
-  const timers = [
-    clock.after(HELLO_TIMEOUT_MS, () => {
-      if (state.link === undefined) served.destroy();
-    }),
-    clock.after(term.noNewCallsAtMs - sinceMs, () => served.finish()),
-    clock.after(term.endsAtMs - sinceMs, () => served.destroy()),
-  ];
-  void served.closed.then(() => {
-    for (const timer of timers) timer[Symbol.dispose]();
-  });
-  return {
-    identity: connection.identity,
-    peer,
-    get link(): AcceptedLink | undefined {
-      return state.link;
-    },
-    closed: served.closed,
-    finish: () => served.finish(),
-    destroy: () => {
-      state.link = undefined;
-      state.greeted = true;
-      served.destroy();
-    },
-  };
+  return new ServedLink(connection, peer, options);
 }
 
-interface LinkState {
-  link: AcceptedLink | undefined;
-  calls: number;
-  greeted: boolean;
+/** What a link is once its hello has come. */
+interface Established {
+  readonly link: AcceptedLink;
+  readonly calls: RequestListener;
+  readonly peering: RequestListener;
 }
 
-interface Greeting {
-  readonly connection: VerifiedConnection;
+/**
+ * One link:
+ *
+ *     new --hello--> greeted --it is good--> established --finish, end of term--> over
+ *      +-- anything else, 10 s --> over <-- it is not --+
+ */
+class ServedLink implements AdmittedConnection, RequestListener {
+  readonly identity: VerifiedIdentity;
   readonly peer: SnapshotPeer;
-  readonly options: AcceptLinkOptions;
-  readonly state: LinkState;
-  readonly served: ServedConnection;
-  readonly sinceMs: number;
-  readonly term: LinkTerm;
-}
+  readonly #options: AcceptLinkOptions;
+  readonly #served: Http2Socket;
+  readonly #remoteAddress: string;
+  readonly #sinceMs: number;
+  readonly #term: LinkTerm;
+  #greeted = false;
+  #over = false;
+  #established: Established | undefined;
+  /** The last authority that was found to be no gateway's: most calls have the same object. */
+  #ordinary: Field | undefined;
 
-/** The first stream. Anything but a good hello ends the connection; our own hello goes out first, so that both sides can say why. */
-async function greet(call: IncomingCall, greeting: Greeting): Promise<void> {
-  const { connection, peer, options, state, served, sinceMs, term } = greeting;
-  const { log, hello } = options;
-  const facts = { peer: peer.name, remoteAddress: connection.remoteAddress };
-  if (state.greeted || call.authority !== HELLO_AUTHORITY || call.path !== HELLO_PATH || call.method !== 'POST') {
-    log.warn('link refused: its first stream is no hello', facts);
-    served.destroy();
-    return;
+  constructor(connection: VerifiedConnection, peer: SnapshotPeer, options: AcceptLinkOptions) {
+    const { buffers, clock, log } = options;
+    this.identity = connection.identity;
+    this.peer = peer;
+    this.#options = options;
+    this.#remoteAddress = connection.remoteAddress;
+    this.#sinceMs = clock.now();
+    this.#term = linkTerm(this.#sinceMs, connection.identity.expiresAtMs, 0);
+    const facts = { peer: peer.name, remoteAddress: connection.remoteAddress };
+    this.#served = serveHttp2(connection.socket, {
+      scheme: 'https',
+      listener: this,
+      clock,
+      limits: LINK_CONNECTION,
+      pool: buffers,
+      onError: (code, reason) => log.warn('link ended with an error', { ...facts, code, reason }),
+      onAbuse: () => log.warn('link resets more of its calls than callers have reason to', facts),
+    });
+    const timers = [
+      clock.after(HELLO_TIMEOUT_MS, () => {
+        if (this.#established === undefined) this.destroy();
+      }),
+      clock.after(this.#term.noNewCallsAtMs - this.#sinceMs, () => this.finish()),
+      clock.after(this.#term.endsAtMs - this.#sinceMs, () => this.destroy()),
+    ];
+    void this.#served.closed.then(() => {
+      for (const timer of timers) timer[Symbol.dispose]();
+    });
   }
-  state.greeted = true;
-  try {
-    const theirs = readHello(await readSmallBody(call.body, HELLO_BYTES_MAX, call.closed));
-    const version = commonVersion(hello.versions, theirs.versions);
-    if (version.kind === 'none' || theirs.trustDomain !== peer.trustDomain) {
-      const reason = version.kind === 'none' ? version.message : `expected a hello of ${peer.trustDomain}`;
-      log.warn('link refused', { ...facts, reason });
-      answer(call, writeHello(hello), 'application/json');
-      served.finish();
-      return;
+
+  get link(): AcceptedLink | undefined {
+    return this.#established?.link;
+  }
+
+  get closed(): Promise<void> {
+    return this.#served.closed;
+  }
+
+  finish(): void {
+    this.#served.finish();
+  }
+
+  destroy(): void {
+    // What was read already may still be told of.
+    this.#over = true;
+    this.#established = undefined;
+    this.#ordinary = undefined;
+    this.#served.destroy();
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamReceiver {
+    const established = this.#established;
+    if (established === undefined) return this.#greet(stream, head, end);
+    if (head.authority === this.#ordinary) return established.calls.onRequest(stream, head, end);
+    return this.#dispatch(established, stream, head, end);
+  }
+
+  onRefused(reason: EarlyReason, head: Partial<RequestHead>, stream: ServerStream | undefined): void {
+    if (this.#established === undefined) this.#refuseLink('its hello cannot be read', { reason });
+    else this.#established.calls.onRefused(reason, head, stream);
+  }
+
+  #dispatch(established: Established, stream: ServerStream, head: RequestHead, end: boolean): StreamReceiver {
+    const { method, path } = head;
+    const authority = head.authority.value.toLowerCase();
+    if (authority === 'peering.jumpgate') return established.peering.onRequest(stream, head, end);
+    if (authority === BUNDLE_AUTHORITY && method.value === 'GET' && path.value === '/') {
+      answerJson(stream, 200, this.#options.bundleDocument());
+      return new UnreadBody(stream);
     }
-    state.link = {
-      peer,
-      identity: connection.identity,
-      instance: theirs.instance,
-      epoch: theirs.epoch,
-      remoteAddress: connection.remoteAddress,
-      sinceMs,
-      term,
+    if (/\.jumpgate\.?(?::\d*)?$/.test(authority)) {
+      const { grpc } = readRequestFields(head);
+      refuse(stream, { reason: 'no-route', grpc, audience: 'trusted', method: method.value });
+      return new UnreadBody(stream);
+    }
+    this.#ordinary = head.authority;
+    return established.calls.onRequest(stream, head, end);
+  }
+
+  /** The first stream. Anything but a hello ends the connection. */
+  #greet(stream: ServerStream, head: RequestHead, end: boolean): StreamReceiver {
+    const isHello = head.authority.value === HELLO_AUTHORITY && head.path.value === HELLO_PATH;
+    if (this.#greeted || this.#over || !isHello || head.method.value !== 'POST') {
+      stream.reset(ERROR_CODE.refusedStream);
+      this.#refuseLink('its first stream is no hello', {});
+      return new UnreadBody(stream);
+    }
+    this.#greeted = true;
+    const body = new SmallBody(HELLO_BYTES_MAX, stream, end);
+    void this.#hear(stream, body);
+    return body;
+  }
+
+  /** Our own hello goes out even when theirs is not good enough, so that both sides can say why. */
+  async #hear(stream: ServerStream, body: SmallBody): Promise<void> {
+    const { callsFor, hello, log, peeringFor } = this.#options;
+    const { peer } = this;
+    try {
+      const theirs = readHello(await body.whole);
+      // Trust may have gone while we waited.
+      if (this.#over) return;
+      const version = commonVersion(hello.versions, theirs.versions);
+      if (version.kind === 'none' || theirs.trustDomain !== peer.trustDomain) {
+        const reason = version.kind === 'none' ? version.message : `expected a hello of ${peer.trustDomain}`;
+        log.warn('link refused', { peer: peer.name, remoteAddress: this.#remoteAddress, reason });
+        answerJson(stream, 200, writeHello(hello));
+        this.finish();
+        return;
+      }
+      const link = this.#linkOf(theirs);
+      this.#established = { link, calls: callsFor(link), peering: peeringFor(link) };
+      answerJson(stream, 200, writeHello(hello));
+      log.info('link accepted', { peer: peer.name, remoteAddress: this.#remoteAddress, instance: theirs.instance });
+    } catch (error) {
+      this.#refuseLink('its hello cannot be read', { reason: messageOf(error) });
+    }
+  }
+
+  #linkOf({ instance, epoch }: Hello): AcceptedLink {
+    const served = this.#served;
+    return {
+      peer: this.peer,
+      identity: this.identity,
+      instance,
+      epoch,
+      remoteAddress: this.#remoteAddress,
+      sinceMs: this.#sinceMs,
+      term: this.#term,
       get calls(): number {
-        return state.calls;
+        return served.streams;
       },
     };
-    answer(call, writeHello(hello), 'application/json');
-    log.info('link accepted', { ...facts, instance: theirs.instance });
-  } catch (error) {
-    log.warn('link refused: its hello cannot be read', { ...facts, reason: messageOf(error) });
-    served.destroy();
   }
-}
 
-function dispatch(call: IncomingCall, link: AcceptedLink, options: AcceptLinkOptions): void {
-  const authority = call.authority.toLowerCase();
-  if (authority === 'peering.jumpgate') {
-    options.onPeering(call, link);
-  } else if (authority === BUNDLE_AUTHORITY && call.method === 'GET' && call.path === '/') {
-    answer(call, options.bundleDocument(), 'application/json');
-  } else if (/\.jumpgate\.?(?::\d*)?$/.test(authority)) {
-    refuse(call, 'no-route', 'trusted');
-  } else {
-    options.onCall(call, link);
+  #refuseLink(why: string, more: Readonly<Record<string, string>>): void {
+    if (this.#over) return;
+    const facts = { peer: this.peer.name, remoteAddress: this.#remoteAddress, ...more };
+    this.#options.log.warn(`link refused: ${why}`, facts);
+    this.destroy();
   }
-}
-
-function answer(call: IncomingCall, text: string, type: string): void {
-  const headers: readonly HeaderField[] = [
-    ['content-type', type],
-    ['content-length', String(Buffer.byteLength(text))],
-  ];
-  const sink = call.respond(200, headers);
-  sink.body.on('error', () => undefined);
-  sink.body.end(text);
-  call.body.resume();
 }

@@ -8,6 +8,7 @@ import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotPeer, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { type BufferPool } from '../message/output.ts';
 import { dialLink, type DialledLink } from './dialled-link.ts';
 import { type Hello } from './hello.ts';
 import { type LinkPool } from './pool.ts';
@@ -17,9 +18,6 @@ const REDIAL: BackoffOptions = { minMs: 100, maxMs: 10_000 };
 
 /** A link that lived so long was no failure, and is dialled again at once. */
 const LIVED_MS = 10_000;
-
-/** How often a link is looked at: node:http2 tells of GOAWAY only where nobody else listens. Goes with our own engine. */
-const LOOK_MS = 250;
 
 /** A link whose PING has no answer for so long is cut: the network forgot it, and TCP would take minutes. */
 const PING_EVERY_MS = 15_000;
@@ -32,6 +30,7 @@ export interface LinkDialerOptions {
   readonly pool: LinkPool;
   readonly hello: Hello;
   readonly linksPerPeer: number;
+  readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
   readonly random?: () => number;
@@ -146,12 +145,14 @@ export class LinkDialer implements AsyncDisposable {
   }
 
   async #dial(slot: Slot, signal: AbortSignal): Promise<DialledLink | undefined> {
-    const { snapshot, svid, hello, clock, log, lookup, random = Math.random } = this.#options;
+    const { snapshot, svid, hello, clock, log, random = Math.random } = this.#options;
+    const { buffers, lookup } = this.#options;
     const { peer, address } = slot;
     const where = `${address.host}:${address.port}`;
     try {
       const source = (): ReturnType<SnapshotSource['current']> => snapshot.current();
-      const link = await dialLink({ peer, address, svid, snapshot: source, hello, clock, signal, random, lookup });
+      const made = { svid, snapshot: source, hello, buffers, clock, signal, random, lookup };
+      const link = await dialLink({ peer, address, ...made });
       this.#failures.delete(slot.key);
       log.info('link is up', { peer: peer.name, address: where, instance: link.instance });
       return link;
@@ -175,19 +176,31 @@ export class LinkDialer implements AsyncDisposable {
   /** Until the link is over, turns calls away, is due, or our SVID has changed under it. */
   async #untilDue(link: DialledLink, svid: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const over = new AbortController();
-    void link.closed.then(() => over.abort());
-    const either = AbortSignal.any([signal, over.signal]);
-    let pingAtMs = clock.monotonic() + PING_EVERY_MS;
-    while (link.usable && clock.now() < link.term.replaceAtMs && this.#svidGeneration === svid) {
-      await sleep(clock, LOOK_MS, either).catch(() => undefined);
-      signal.throwIfAborted();
-      if (over.signal.aborted) return;
-      if (clock.monotonic() >= pingAtMs) {
-        pingAtMs = clock.monotonic() + PING_EVERY_MS;
+    const due = Promise.withResolvers<undefined>();
+    const onDue = (): void => due.resolve(undefined);
+    using held = new DisposableStack();
+    held.use(clock.after(link.term.replaceAtMs - clock.now(), onDue));
+    held.use(this.#options.svid.watch(onDue));
+    held.use(this.#probing(link));
+    signal.addEventListener('abort', onDue, { once: true });
+    held.defer(() => signal.removeEventListener('abort', onDue));
+    void link.going.then(onDue);
+    if (!signal.aborted && this.#svidGeneration === svid) await due.promise;
+    signal.throwIfAborted();
+  }
+
+  /** Sees every now and then whether the link still answers, until disposed of. */
+  #probing(link: DialledLink): Disposable {
+    const { clock } = this.#options;
+    let timer: Disposable;
+    const arm = (): void => {
+      timer = clock.after(PING_EVERY_MS, () => {
         this.#probe(link);
-      }
-    }
+        arm();
+      });
+    };
+    arm();
+    return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
   }
 
   #probe(link: DialledLink): void {

@@ -8,9 +8,11 @@ import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { type Upstream } from '../forward/exchange.ts';
-import { http2Client, type Http2Connection } from '../http2/client.ts';
-import { LINK_LIMITS } from '../http2/server.ts';
+import { LINK_CONNECTION } from '../http2/limits.ts';
+import { type RequestHead } from '../message/head.ts';
+import { type BufferPool } from '../message/output.ts';
+import { type ClientConnection, type ResponseReceiver, type StreamSender } from '../message/stream.ts';
+import { type ConnectedHttp2, connectHttp2 } from '../socket/http2-socket.ts';
 import { verifyGatewayOf } from './gateway-identity.ts';
 import {
   commonVersion,
@@ -22,13 +24,13 @@ import {
   type Hello,
 } from './hello.ts';
 import { linkTerm, type LinkTerm } from './link-term.ts';
-import { readSmallBody } from './small-body.ts';
+import { askSmall } from './small-body.ts';
 
 /** From the first byte of HTTP/2 to the peer's hello: a round trip, and a busy moment. */
 const HELLO_TIMEOUT_MS = 10_000;
 
-/** A link that is up, as an upstream for calls. */
-export interface DialledLink extends Upstream {
+/** A link that is up, to send calls on. */
+export interface DialledLink extends ClientConnection {
   readonly peer: string;
   readonly identity: VerifiedIdentity;
   readonly instance: string;
@@ -38,10 +40,10 @@ export interface DialledLink extends Upstream {
   /** Milliseconds since 1970. */
   readonly sinceMs: number;
   readonly term: LinkTerm;
-  /** Whether it takes calls. */
-  readonly usable: boolean;
-  /** Calls under way. */
-  readonly calls: number;
+  /** It takes no calls any more, unlike one that is merely full: another must replace it. */
+  readonly leaving: boolean;
+  /** Resolves when the other end takes no calls on it any more, or it has been retired or closed. */
+  readonly going: Promise<void>;
   readonly closed: Promise<void>;
   /** Round trip of a PING, milliseconds. */
   ping(): Promise<number>;
@@ -57,6 +59,7 @@ export interface DialLinkOptions {
   readonly svid: SvidSource;
   readonly snapshot: () => Snapshot;
   readonly hello: Hello;
+  readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly random: () => number;
@@ -68,7 +71,7 @@ export interface DialLinkOptions {
  * our certificate), `version`, `untrusted`.
  */
 export async function dialLink(options: DialLinkOptions): Promise<DialledLink> {
-  const { peer, address, svid, clock, signal, lookup } = options;
+  const { peer, address, svid, clock, signal, lookup, buffers } = options;
   const judge = (chain: readonly Uint8Array[]): ReturnType<typeof verifyGatewayOf> =>
     verifyGatewayOf(options.snapshot(), peer.name, { chain, role: 'server', nowMs: clock.now() });
   const ours = svid.current();
@@ -82,43 +85,30 @@ export async function dialLink(options: DialLinkOptions): Promise<DialledLink> {
     clock,
     ...(lookup === undefined ? {} : { lookup }),
   });
-  const http2 = http2Client(connection.socket, LINK_LIMITS);
+  const http2 = connectHttp2(connection.socket, { clock, limits: LINK_CONNECTION, pool: buffers });
   try {
     const theirs = await exchangeHello(http2, options);
     if (theirs.trustDomain !== peer.trustDomain) throw failure('hello', `expected a hello of ${peer.trustDomain}`);
     // Trust may have changed while we waited.
     const again = judge(connection.identity.chain);
     if (again.kind === 'rejected') throw failure('untrusted', again.message);
-    return upLink({ options, connection, http2, theirs, oursEndsAtMs: ours.notAfterMs });
+    return new UpLink({ options, connection, http2, theirs, oursEndsAtMs: ours.notAfterMs });
   } catch (error) {
     http2.destroy();
     throw error;
   }
 }
 
-async function exchangeHello(http2: Http2Connection, options: DialLinkOptions): Promise<Hello> {
+async function exchangeHello(http2: ConnectedHttp2, options: DialLinkOptions): Promise<Hello> {
   const deadline = new AbortController();
   const timer = options.clock.after(HELLO_TIMEOUT_MS, () => deadline.abort());
   const signal = AbortSignal.any([options.signal, deadline.signal]);
+  const ours = writeHello(options.hello);
+  const question = { method: 'POST', authority: HELLO_AUTHORITY, path: HELLO_PATH, json: ours } as const;
   try {
-    const text = writeHello(options.hello);
-    const call = http2.request(
-      {
-        method: 'POST',
-        path: HELLO_PATH,
-        authority: HELLO_AUTHORITY,
-        scheme: 'https',
-        headers: [['content-type', 'application/json']],
-        neverIndexed: [],
-        hasBody: true,
-      },
-      signal,
-    );
-    call.body.on('error', () => undefined);
-    call.body.end(text);
-    const response = await call.response;
-    if (response.status !== 200) throw failure('hello', `expected status 200 for a hello, found ${response.status}`);
-    const theirs = readHello(await readSmallBody(response.body, HELLO_BYTES_MAX, signal));
+    const answer = await askSmall(http2, question, { bytesMax: HELLO_BYTES_MAX, signal });
+    if (answer.status !== 200) throw failure('hello', `expected status 200 for a hello, found ${answer.status}`);
+    const theirs = readHello(answer.body);
     const version = commonVersion(options.hello.versions, theirs.versions);
     if (version.kind === 'none') throw failure('version', version.message);
     return theirs;
@@ -132,41 +122,86 @@ async function exchangeHello(http2: Http2Connection, options: DialLinkOptions): 
   }
 }
 
-interface UpLink {
+interface Established {
   readonly options: DialLinkOptions;
   readonly connection: VerifiedConnection;
-  readonly http2: Http2Connection;
+  readonly http2: ConnectedHttp2;
   readonly theirs: Hello;
   readonly oursEndsAtMs: number;
 }
 
-function upLink({ options, connection, http2, theirs, oursEndsAtMs }: UpLink): DialledLink {
-  const { clock, peer, address } = options;
-  const { identity } = connection;
-  const sinceMs = clock.now();
-  const term = linkTerm(sinceMs, Math.min(identity.expiresAtMs, oursEndsAtMs), options.random());
-  const end = clock.after(term.endsAtMs - sinceMs, () => http2.destroy());
-  void http2.closed.then(() => end[Symbol.dispose]());
-  return {
-    peer: peer.name,
-    identity,
-    instance: theirs.instance,
-    epoch: theirs.epoch,
-    address: `${address.host}:${address.port}`,
-    sinceMs,
-    term,
-    get usable(): boolean {
-      return http2.usable && clock.now() < term.noNewCallsAtMs;
-    },
-    get calls(): number {
-      return http2.streams;
-    },
-    closed: http2.closed,
-    request: (head, signal) => http2.request(head, signal),
-    ping: () => http2.ping(),
-    retire: () => http2.finish(),
-    destroy: () => http2.destroy(),
-  };
+/** See {@link DialledLink}. */
+class UpLink implements DialledLink {
+  readonly peer: string;
+  readonly identity: VerifiedIdentity;
+  readonly instance: string;
+  readonly epoch: bigint;
+  readonly address: string;
+  readonly sinceMs: number;
+  readonly term: LinkTerm;
+  readonly #http2: ConnectedHttp2;
+  /** Turned by a timer: whoever looks for a link for a call does not look at the clock. */
+  #isSpent = false;
+
+  constructor({ options, connection, http2, theirs, oursEndsAtMs }: Established) {
+    const { clock, peer, address } = options;
+    const { identity } = connection;
+    const sinceMs = clock.now();
+    const term = linkTerm(sinceMs, Math.min(identity.expiresAtMs, oursEndsAtMs), options.random());
+    this.peer = peer.name;
+    this.identity = identity;
+    this.instance = theirs.instance;
+    this.epoch = theirs.epoch;
+    this.address = `${address.host}:${address.port}`;
+    this.sinceMs = sinceMs;
+    this.term = term;
+    this.#http2 = http2;
+    const timers = [
+      clock.after(term.noNewCallsAtMs - sinceMs, () => (this.#isSpent = true)),
+      clock.after(term.endsAtMs - sinceMs, () => this.destroy()),
+    ];
+    void http2.closed.then(() => {
+      for (const timer of timers) timer[Symbol.dispose]();
+    });
+  }
+
+  get usable(): boolean {
+    return !this.#isSpent && this.#http2.usable;
+  }
+
+  get leaving(): boolean {
+    return this.#isSpent || this.#http2.wantsClose;
+  }
+
+  get streams(): number {
+    return this.#http2.streams;
+  }
+
+  get going(): Promise<void> {
+    return this.#http2.going;
+  }
+
+  get closed(): Promise<void> {
+    return this.#http2.closed;
+  }
+
+  open(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined {
+    return this.#isSpent ? undefined : this.#http2.open(head, end, receiver);
+  }
+
+  ping(): Promise<number> {
+    return this.#http2.ping();
+  }
+
+  retire(): void {
+    this.#http2.finish();
+  }
+
+  destroy(): void {
+    // The engine learns of it only when the socket has closed.
+    this.#isSpent = true;
+    this.#http2.destroy();
+  }
 }
 
 function failure(code: string, message: string, cause?: unknown): JumpgateError {

@@ -14,8 +14,8 @@ import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { http2Client, type Http2Connection } from '../http2/client.ts';
-import { STRANGER_LIMITS } from '../http2/server.ts';
+import { STRANGER_CONNECTION } from '../http2/limits.ts';
+import { type ConnectedHttp2, connectHttp2 } from '../socket/http2-socket.ts';
 import { commonVersion } from './hello.ts';
 import {
   CLOCK_DIFFERENCE_MS_MAX,
@@ -27,7 +27,7 @@ import {
   writeJoinMessage,
   type JoinAnswer,
 } from './join-message.ts';
-import { readSmallBody } from './small-body.ts';
+import { askSmall } from './small-body.ts';
 
 /** One request with its answer: the inviter may try our addresses meanwhile. */
 const REQUEST_TIMEOUT_MS = 20_000;
@@ -175,7 +175,7 @@ function pinned(bundle: Bundle, fingerprint: string): Bundle {
 }
 
 /** Connects to the first address that answers as the inviter's gateway. */
-async function reach(invite: Invite, options: JoinOptions, steps: JoinStep[]): Promise<Http2Connection> {
+async function reach(invite: Invite, options: JoinOptions, steps: JoinStep[]): Promise<ConnectedHttp2> {
   let last = new StepFailure('dns', 'the invite names no address');
   for (const address of invite.inviter.addresses) {
     const where = `${address.host}:${address.port}`;
@@ -192,7 +192,7 @@ async function reach(invite: Invite, options: JoinOptions, steps: JoinStep[]): P
   throw last;
 }
 
-async function connect(address: HostPort, invite: Invite, options: JoinOptions): Promise<Http2Connection> {
+async function connect(address: HostPort, invite: Invite, options: JoinOptions): Promise<ConnectedHttp2> {
   const { svid, clock, signal, lookup } = options;
   const { gatewayId, trustDomain, bundle } = invite.inviter;
   const bundles = new Map([[trustDomain, bundle]]);
@@ -203,7 +203,7 @@ async function connect(address: HostPort, invite: Invite, options: JoinOptions):
   };
   const target = { host: address.host, port: address.port, svid, alpn: JOIN_PROTOCOL, verify, signal, clock };
   const connection = await connectMutualTls(lookup === undefined ? target : { ...target, lookup });
-  return http2Client(connection.socket, STRANGER_LIMITS);
+  return connectHttp2(connection.socket, { clock, limits: STRANGER_CONNECTION });
 }
 
 /** A certificate that is not valid yet or not any more is mostly a clock that is wrong. */
@@ -222,7 +222,7 @@ interface Joining {
   readonly steps: JoinStep[];
 }
 
-async function preflight(connection: Http2Connection, joining: Joining): Promise<void> {
+async function preflight(connection: ConnectedHttp2, joining: Joining): Promise<void> {
   const { options, steps } = joining;
   const answer = await ask(connection, '/preflight', joining);
   if (answer.kind === 'refused') throw refusal(answer, 'preflight');
@@ -242,7 +242,7 @@ async function preflight(connection: Http2Connection, joining: Joining): Promise
   if (unreachable.length === 0) steps.push({ name: 'preflight', result: 'ok', message: 'the inviter is ready' });
 }
 
-async function redeem(connection: Http2Connection, joining: Joining): Promise<{ readonly awaitingApproval: boolean }> {
+async function redeem(connection: ConnectedHttp2, joining: Joining): Promise<{ readonly awaitingApproval: boolean }> {
   const answer = await ask(connection, '/join', joining);
   if (answer.kind === 'refused') throw refusal(answer, 'redeem');
   if (answer.kind !== 'joined') throw new StepFailure('redeem', 'expected an answer to a join, found another');
@@ -260,23 +260,18 @@ function refusal(answer: { readonly code: string; readonly message: string }, st
   return new StepFailure(named, `refused (${answer.code}): ${answer.message}`);
 }
 
-async function ask(connection: Http2Connection, path: '/preflight' | '/join', joining: Joining): Promise<JoinAnswer> {
+async function ask(connection: ConnectedHttp2, path: '/preflight' | '/join', joining: Joining): Promise<JoinAnswer> {
   const { invite, options } = joining;
   const { id, secret } = invite;
   const { clock, self } = options;
   const deadline = new AbortController();
   const timer = clock.after(REQUEST_TIMEOUT_MS, () => deadline.abort());
   const signal = AbortSignal.any([options.signal, deadline.signal]);
-  const head = { method: 'POST', path, authority: JOIN_AUTHORITY, scheme: 'https', hasBody: true } as const;
+  const json = writeJoinMessage({ id, secret, versions: JOIN_VERSIONS, nowMs: clock.now(), joiner: self });
+  const question = { method: 'POST', authority: JOIN_AUTHORITY, path, json } as const;
   try {
-    const call = connection.request(
-      { ...head, headers: [['content-type', 'application/json']], neverIndexed: [] },
-      signal,
-    );
-    call.body.on('error', () => undefined);
-    call.body.end(writeJoinMessage({ id, secret, versions: JOIN_VERSIONS, nowMs: clock.now(), joiner: self }));
-    const response = await call.response;
-    return readJoinAnswer(await readSmallBody(response.body, JOIN_BYTES_MAX, signal));
+    const answer = await askSmall(connection, question, { bytesMax: JOIN_BYTES_MAX, signal });
+    return readJoinAnswer(answer.body);
   } catch (error) {
     options.signal.throwIfAborted();
     const hint = 'the gateway there does not know this invite, or gave up';

@@ -9,8 +9,9 @@ import { type HostPort } from '../../federation/resources/values.ts';
 import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
 import { peerChain } from '../../trust-bundles/tls/peer-chain.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
-import { type IncomingCall } from '../forward/exchange.ts';
-import { serveHttp2, STRANGER_LIMITS, type Http2Limits } from '../http2/server.ts';
+import { type ConnectionLimits, STRANGER_CONNECTION } from '../http2/limits.ts';
+import { type RequestHead } from '../message/head.ts';
+import { serveHttp2 } from '../socket/http2-socket.ts';
 import { commonVersion } from './hello.ts';
 import {
   CLOCK_DIFFERENCE_MS_MAX,
@@ -24,15 +25,14 @@ import {
   type Reach,
 } from './join-message.ts';
 import { formatTcp } from './reach.ts';
-import { readSmallBody } from './small-body.ts';
+import { answerJson, SmallBody } from './small-body.ts';
 
 /** Preflight, join, and one to spare. */
-const JOIN_LIMITS: Http2Limits = {
-  ...STRANGER_LIMITS,
+const JOIN_LIMITS: ConnectionLimits = {
+  ...STRANGER_CONNECTION,
   streamsMax: 4,
   connectionWindowBytes: 128 * 1024,
-  resetBurst: 8,
-  resetsPerSecond: 1,
+  resetsMax: 8,
 };
 
 /** A join is two requests; a connection that takes longer is not one. */
@@ -79,13 +79,19 @@ export class JoinServer implements AsyncDisposable {
     }
     const served = serveHttp2(connection.socket, {
       scheme: 'https',
-      remoteAddress: connection.remoteAddress,
+      clock: this.#options.clock,
       limits: JOIN_LIMITS,
-      onCall: (call) => {
-        this.#lifetime.run('join', async () => {
-          if (await this.#answer(call, connection)) return;
-          served.destroy();
-        });
+      listener: {
+        onRequest: (stream, head, end) => {
+          const body = new SmallBody(JOIN_BYTES_MAX, stream, end);
+          this.#lifetime.run('join', async () => {
+            const answer = await this.#answer(head, body, connection);
+            if (answer === undefined) served.destroy();
+            else answerJson(stream, answer.kind === 'refused' ? 403 : 200, JSON.stringify(answer));
+          });
+          return body;
+        },
+        onRefused: () => served.destroy(),
       },
     });
     const destroy = (): void => served.destroy();
@@ -102,17 +108,16 @@ export class JoinServer implements AsyncDisposable {
     await this.#lifetime[Symbol.asyncDispose]();
   }
 
-  /** `false`: this was nobody with an invite, and gets nothing but a closed connection. */
-  async #answer(call: IncomingCall, connection: StrangerConnection): Promise<boolean> {
-    const known = call.path === '/preflight' || call.path === '/join';
-    if (!known || call.method !== 'POST' || call.authority !== JOIN_AUTHORITY || !this.#mayTry()) return false;
-    const presented = readPresented(
-      await readSmallBody(call.body, JOIN_BYTES_MAX, call.closed).catch(() => new Uint8Array()),
-    );
+  /** `undefined`: this was nobody with an invite, and gets nothing but a closed connection. */
+  async #answer(head: RequestHead, body: SmallBody, connection: StrangerConnection): Promise<JoinAnswer | undefined> {
+    const path = head.path.value;
+    const isKnown = path === '/preflight' || path === '/join';
+    const isOurs = isKnown && head.method.value === 'POST' && head.authority.value === JOIN_AUTHORITY;
+    if (!isOurs || !this.#mayTry()) return undefined;
+    const presented = readPresented(await body.whole.catch(() => new Uint8Array()));
     const invite = presented && (await this.#options.invites.present(presented.id, presented.secret));
-    if (presented === undefined || invite === undefined) return false;
-    respond(call, await this.#judge(call.path, { presented, invite, connection }));
-    return true;
+    if (presented === undefined || invite === undefined) return undefined;
+    return this.#judge(path, { presented, invite, connection });
   }
 
   async #judge(path: string, request: JoinRequest): Promise<JoinAnswer> {
@@ -255,12 +260,4 @@ function untried(addresses: readonly HostPort[]): readonly Reach[] {
 
 function refused(code: string, message: string): JoinAnswer {
   return { kind: 'refused', code, message };
-}
-
-function respond(call: IncomingCall, answer: JoinAnswer): void {
-  if (call.closed.aborted) return;
-  const text = JSON.stringify(answer);
-  const sink = call.respond(answer.kind === 'refused' ? 403 : 200, [['content-type', 'application/json']]);
-  sink.body.on('error', () => undefined);
-  sink.body.end(text);
 }

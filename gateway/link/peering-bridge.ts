@@ -3,8 +3,9 @@ import { connect, createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 
 import { bindServer } from '../../base/net/bind-server.ts';
-import { type Logger } from '../../base/log.ts';
+import { type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
+import { type Logger } from '../../base/log.ts';
 import { type RuntimeDirectory } from '../../federation/peering/runtime-directory.ts';
 import {
   INSTANCE_FIELD,
@@ -14,15 +15,34 @@ import {
   SYNC_METHOD,
   TOKEN_FIELD,
 } from '../../federation/peering/service.ts';
-import { soleValue, type HeaderField, type IncomingCall, type Upstream } from '../forward/exchange.ts';
-import { http2Client, type Http2Connection } from '../http2/client.ts';
-import { serveHttp2, STRANGER_LIMITS, type Http2Limits } from '../http2/server.ts';
+import { relay } from '../forward/relay.ts';
+import { readRequestFields } from '../headers/request-fields.ts';
+import { type ConnectionLimits, STRANGER_CONNECTION } from '../http2/limits.ts';
+import { ERROR_CODE } from '../message/error-code.ts';
+import { type Field } from '../message/field.ts';
+import { type RequestHead } from '../message/head.ts';
+import { field } from '../message/names.ts';
+import {
+  type ClientConnection,
+  type RequestListener,
+  type ServerStream,
+  type StreamReceiver,
+} from '../message/stream.ts';
+import { type ReasonCode } from '../refusal/reason.ts';
 import { refuse } from '../refusal/refuse.ts';
+import { type ConnectedHttp2, connectHttp2, serveHttp2 } from '../socket/http2-socket.ts';
 import { type AcceptedLink } from './accepted-link.ts';
 import { type LinkPool } from './pool.ts';
+import { UnreadBody } from './small-body.ts';
 
-/** One stream per instance of every peer, with room for those being fenced. */
-const LOCAL_LIMITS: Http2Limits = { ...STRANGER_LIMITS, streamsMax: 1_000 };
+/** One stream per instance of every peer, with room for those being fenced; all may break at once when links do. */
+const LOCAL_LIMITS: ConnectionLimits = {
+  ...STRANGER_CONNECTION,
+  streamsMax: 1_000,
+  resetsMax: 10_000,
+  glitchesMax: Infinity,
+  stallTimeoutMs: undefined,
+};
 
 /** Control streams that one link may have open: one, and those that are being replaced. */
 const STREAMS_PER_LINK_MAX = 4;
@@ -30,36 +50,41 @@ const STREAMS_PER_LINK_MAX = 4;
 /** The only metadata that crosses: what gRPC itself needs. */
 const PASSED = new Set(['content-type', 'te', 'grpc-encoding', 'grpc-accept-encoding', 'user-agent']);
 
+const AUTHORITY = field(':authority', 'peering.jumpgate');
+const HTTP = field(':scheme', 'http');
+const HTTPS = field(':scheme', 'https');
+
 /** What the bridge needs. */
 export interface PeeringBridgeOptions {
   readonly runtime: RuntimeDirectory;
   readonly pool: LinkPool;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** A bridge that serves grpc-js's client; `serve` is its other half, for calls that come in over links. */
+/** A bridge that serves grpc-js's client; `peeringFor` is its other half, for calls that come in over links. */
 export interface PeeringBridge extends AsyncDisposable {
-  /** Takes a call to `peering.jumpgate` to our grpc-js server, under the name that the link proved. */
-  serve(call: IncomingCall, link: AcceptedLink): void;
+  /** Takes the calls of a link to `peering.jumpgate` to our grpc-js server, under the name that the link proved. */
+  peeringFor(link: AcceptedLink): RequestListener;
 }
 
 /** Binds the local socket. Throws what `bindServer` throws. */
 export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<PeeringBridge> {
+  const { clock } = options;
   const sockets = new Set<Socket>();
+  const listener: RequestListener = {
+    onRequest: (stream, head, end) => callOut(stream, head, end, options),
+    onRefused: () => undefined,
+  };
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    serveHttp2(socket, {
-      scheme: 'http',
-      remoteAddress: '',
-      limits: LOCAL_LIMITS,
-      onCall: (call) => callOut(call, options),
-    });
+    serveHttp2(socket, { scheme: 'http', listener, clock, limits: LOCAL_LIMITS });
   });
   await bindServer(server, { kind: 'unix', path: options.runtime.clientSocket });
   const local = new LocalServer(options);
   return {
-    serve: (call, link) => void local.serve(call, link),
+    peeringFor: (link) => new LinkPeering(link, local, options),
     [Symbol.asyncDispose]: async () => {
       local.destroy();
       const closed = once(server, 'close');
@@ -71,117 +96,133 @@ export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<
 }
 
 /** grpc-js calls a peer: the authority names it, the metadata its instance, and a link takes the call. */
-function callOut(call: IncomingCall, { runtime, pool, log }: PeeringBridgeOptions): void {
-  const token = soleValue(call.headers, TOKEN_FIELD);
-  if (!isSameToken(token, runtime.token) || !call.authority.endsWith(PEERING_AUTHORITY_SUFFIX)) {
-    call.abort('refused');
-    return;
-  }
-  const peer = call.authority.slice(0, -PEERING_AUTHORITY_SUFFIX.length);
-  const link = pool.pick(peer, soleValue(call.headers, INSTANCE_FIELD));
-  if (link === undefined) refuse(call, 'peer-unavailable', 'trusted');
-  else relay(call, link, { authority: 'peering.jumpgate', scheme: 'https', added: [], log });
+function callOut(
+  stream: ServerStream,
+  head: RequestHead,
+  end: boolean,
+  { runtime, pool, log }: PeeringBridgeOptions,
+): StreamReceiver {
+  const token = soleValue(head.fields, TOKEN_FIELD);
+  const authority = head.authority.value;
+  if (!isSameToken(token, runtime.token) || !authority.endsWith(PEERING_AUTHORITY_SUFFIX)) return reset(stream);
+  const peer = authority.slice(0, -PEERING_AUTHORITY_SUFFIX.length);
+  const link = pool.pick(peer, [], soleValue(head.fields, INSTANCE_FIELD));
+  if (link === undefined) return refused(stream, head, 'peer-unavailable');
+  const carried = carry({ stream, end, connection: link, head: localHead(head, HTTPS, []), log });
+  return carried ?? refused(stream, head, 'peer-unavailable');
 }
 
-/** The way from links to our grpc-js server, over one connection that is made when it is needed. */
+/** The connections to our grpc-js server, made when they are needed: one, and another where it is full or closing. */
 class LocalServer {
   readonly #options: PeeringBridgeOptions;
-  readonly #streams = new WeakMap<AcceptedLink, number>();
-  #connection: Http2Connection | undefined;
+  readonly #connections = new Set<ConnectedHttp2>();
+  #destroyed = false;
 
   constructor(options: PeeringBridgeOptions) {
     this.#options = options;
   }
 
-  async serve(call: IncomingCall, link: AcceptedLink): Promise<void> {
-    const open = this.#streams.get(link) ?? 0;
-    if (call.path !== SYNC_METHOD.path || call.method !== 'POST') {
-      refuse(call, 'no-route', 'trusted');
-      return;
-    }
-    if (open >= STREAMS_PER_LINK_MAX) {
-      call.abort('refused');
-      return;
-    }
-    this.#streams.set(link, open + 1);
-    call.body.once('close', () => this.#streams.set(link, (this.#streams.get(link) ?? 1) - 1));
-    const { runtime, log } = this.#options;
-    const added: readonly HeaderField[] = [
-      [TOKEN_FIELD, runtime.token],
-      [PEER_FIELD, link.peer.name],
-      [INSTANCE_FIELD, link.instance],
-    ];
-    try {
-      const upstream = await this.#connected();
-      if (!call.closed.aborted) relay(call, upstream, { authority: 'peering.jumpgate', scheme: 'http', added, log });
-    } catch (error) {
-      log.error('the local peering server cannot be reached', { error: messageOf(error) });
-      call.abort('internal');
-    }
+  /** It takes requests at once: they leave when the socket is connected, or are reset. */
+  connection(): ClientConnection {
+    for (const connection of this.#connections) if (connection.usable) return connection;
+    const { clock, log, runtime } = this.#options;
+    const connection = connectHttp2(connect(runtime.serverSocket), { clock, limits: LOCAL_LIMITS });
+    connection.ready.catch((error: unknown) => {
+      if (!this.#destroyed) log.error('the local peering server cannot be reached', { error: messageOf(error) });
+    });
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    return connection;
   }
 
   destroy(): void {
-    this.#connection?.destroy();
-  }
-
-  async #connected(): Promise<Http2Connection> {
-    if (this.#connection?.usable !== true) {
-      this.#connection = http2Client(connect(this.#options.runtime.serverSocket), LOCAL_LIMITS);
-    }
-    const connection = this.#connection;
-    await connection.ready;
-    return connection;
+    this.#destroyed = true;
+    for (const connection of this.#connections) connection.destroy();
   }
 }
 
-interface RelayTarget {
-  readonly authority: string;
-  readonly scheme: 'http' | 'https';
-  readonly added: readonly HeaderField[];
+/** The control streams that come in over one link. */
+class LinkPeering implements RequestListener {
+  readonly #local: LocalServer;
+  readonly #log: Logger;
+  readonly #added: readonly Field[];
+  #open = 0;
+
+  constructor(link: AcceptedLink, local: LocalServer, { runtime, log }: PeeringBridgeOptions) {
+    this.#local = local;
+    this.#log = log;
+    this.#added = [
+      field(TOKEN_FIELD, runtime.token, true),
+      field(PEER_FIELD, link.peer.name),
+      field(INSTANCE_FIELD, link.instance),
+    ];
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamReceiver {
+    if (head.path.value !== SYNC_METHOD.path || head.method.value !== 'POST') return refused(stream, head, 'no-route');
+    if (this.#open >= STREAMS_PER_LINK_MAX) return reset(stream);
+    this.#open += 1;
+    const over = (): void => void (this.#open -= 1);
+    const connection = this.#local.connection();
+    const carried = carry({
+      stream,
+      end,
+      connection,
+      head: localHead(head, HTTP, this.#added),
+      log: this.#log,
+      onOver: over,
+    });
+    if (carried !== undefined) return carried;
+    over();
+    return reset(stream);
+  }
+
+  onRefused(): void {
+    // The link answers for what cannot be read.
+  }
+}
+
+interface Carried {
+  readonly stream: ServerStream;
+  readonly end: boolean;
+  readonly connection: ClientConnection;
+  readonly head: RequestHead;
   readonly log: Logger;
+  readonly onOver?: () => void;
 }
 
-/** Copies the call to `upstream` with only the metadata that gRPC needs, and its answer back. */
-function relay(call: IncomingCall, upstream: Upstream, target: RelayTarget): void {
-  const passed = call.headers.filter(([name]) => PASSED.has(name));
-  const { path, method, hasBody } = call;
-  const { authority, scheme, added } = target;
-  const head = {
-    method,
-    path,
-    authority,
-    scheme,
-    headers: [...passed, ...added],
-    neverIndexed: [TOKEN_FIELD],
-    hasBody,
-  };
-  void (async (): Promise<void> => {
-    try {
-      const outgoing = upstream.request(head, call.closed);
-      outgoing.body.on('error', () => call.abort('internal'));
-      call.body.on('error', () => outgoing.abort('cancel'));
-      call.body.pipe(outgoing.body);
-      const response = await outgoing.response;
-      const headers = response.headers.filter(([name]) => !name.startsWith('jumpgate-'));
-      const sink = call.respond(response.status, headers, !response.hasBody);
-      if (!response.hasBody) return;
-      response.body.on('error', () => call.abort('internal'));
-      response.body.once('close', () => {
-        if (!response.body.readableEnded) call.abort('internal');
-      });
-      response.body.once('end', () => {
-        // A link that died also ends; grpc-js would wait for the trailers that never come.
-        if (!response.whole()) {
-          call.abort('internal');
-          return;
-        }
-        sink.setTrailers(response.trailers().filter(([name]) => !name.startsWith('jumpgate-')));
-        sink.body.end();
-      });
-      response.body.pipe(sink.body, { end: false });
-    } catch (error) {
-      target.log.debug('control stream broke', { error: messageOf(error) });
-      call.abort('internal');
-    }
-  })();
+/** Carries a control stream. What gateways tell each other in metadata is for their engines alone. */
+function carry({ log, onOver, ...carried }: Carried): StreamReceiver | undefined {
+  return relay({
+    ...carried,
+    passes: ({ name }) => !name.text.startsWith('jumpgate-'),
+    onOver: (whole) => {
+      if (!whole) log.debug('control stream broke', {});
+      onOver?.();
+    },
+  });
+}
+
+/** The request with only the metadata that gRPC needs, and what we add. */
+function localHead(head: RequestHead, scheme: Field, added: readonly Field[]): RequestHead {
+  const passed = head.fields.filter(({ name }) => PASSED.has(name.text));
+  const { method, path } = head;
+  return { method, path, authority: AUTHORITY, scheme, protocol: undefined, fields: [...passed, ...added] };
+}
+
+function refused(stream: ServerStream, head: RequestHead, reason: ReasonCode): StreamReceiver {
+  const { grpc } = readRequestFields(head);
+  refuse(stream, { reason, grpc, audience: 'trusted', method: head.method.value });
+  return new UnreadBody(stream);
+}
+
+function reset(stream: ServerStream): StreamReceiver {
+  stream.reset(ERROR_CODE.refusedStream);
+  return new UnreadBody(stream);
+}
+
+/** The one value of `name`; `undefined` when it is absent or there are several. */
+function soleValue(fields: readonly Field[], name: string): string | undefined {
+  const found = fields.filter((each) => each.name.text === name);
+  return found.length === 1 ? found[0]?.value : undefined;
 }

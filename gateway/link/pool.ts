@@ -1,47 +1,67 @@
 /** The links that this gateway has dialled, and which of them takes the next call to a peer. */
 import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
+import { type ClientConnection } from '../message/stream.ts';
 import { type DialledLink } from './dialled-link.ts';
 import { verifyGatewayOf } from './gateway-identity.ts';
 
+/** The links to one peer, and where the next look at them begins. */
+interface PeerGroup {
+  links: readonly DialledLink[];
+  turn: number;
+}
+
 /** Links by peer. */
 export class LinkPool {
-  readonly #links = new Map<string, Set<DialledLink>>();
+  readonly #groups = new Map<string, PeerGroup>();
   readonly #listeners = new Set<(peer: string) => void>();
-  #turn = 0;
 
   /** Puts a link in that is up; it leaves by itself when it has closed. */
   add(link: DialledLink): void {
-    const links = this.#links.get(link.peer) ?? new Set();
-    links.add(link);
-    this.#links.set(link.peer, links);
+    const group = this.#groups.get(link.peer) ?? { links: [], turn: 0 };
+    group.links = [...group.links, link];
+    this.#groups.set(link.peer, group);
     void link.closed.then(() => {
-      links.delete(link);
-      if (links.size === 0 && this.#links.get(link.peer) === links) this.#links.delete(link.peer);
+      group.links = group.links.filter((each) => each !== link);
+      if (group.links.length === 0) this.#groups.delete(link.peer);
       this.#tell(link.peer);
     });
     this.#tell(link.peer);
   }
 
-  /** The usable link to `peer` (to one instance of it, if given) with the fewest calls; equals take turns. */
-  pick(peer: string, instance?: string): DialledLink | undefined {
-    const usable = [...(this.#links.get(peer) ?? [])].filter(
-      (link) => link.usable && (instance === undefined || link.instance === instance),
-    );
-    if (usable.length === 0) return undefined;
-    this.#turn = (this.#turn + 1) % usable.length;
-    const inTurn = [...usable.slice(this.#turn), ...usable.slice(0, this.#turn)];
-    return inTurn.reduce((best, link) => (link.calls < best.calls ? link : best));
+  /**
+   * The link to `peer` (to one instance of it, if given) that takes a call, is none of `tried` and has the fewest calls;
+   * equals take turns. Asked for each call: nothing is allocated.
+   */
+  pick(peer: string, tried: readonly ClientConnection[], instance?: string): DialledLink | undefined {
+    const group = this.#groups.get(peer);
+    if (group === undefined) return undefined;
+    const { links } = group;
+    const count = links.length;
+    let at = group.turn + 1 < count ? group.turn + 1 : 0;
+    group.turn = at;
+    let best: DialledLink | undefined;
+    let fewest = Infinity;
+    for (let left = count; left > 0; left -= 1) {
+      const link = links[at];
+      at = at + 1 < count ? at + 1 : 0;
+      if (link === undefined || link.streams >= fewest || !link.usable) continue;
+      if (instance !== undefined && link.instance !== instance) continue;
+      if (tried.length > 0 && tried.includes(link)) continue;
+      best = link;
+      fewest = link.streams;
+    }
+    return best;
   }
 
-  /** Instances of `peer` that a usable link reaches. */
+  /** Instances of `peer` that a link reaches which is not going away, however full it is. */
   instancesOf(peer: string): readonly string[] {
-    const usable = [...(this.#links.get(peer) ?? [])].filter((link) => link.usable);
-    return [...new Set(usable.map((link) => link.instance))];
+    const lasting = (this.#groups.get(peer)?.links ?? []).filter((link) => !link.leaving);
+    return [...new Set(lasting.map((link) => link.instance))];
   }
 
   /** Every link that has not closed. */
   all(): readonly DialledLink[] {
-    return [...this.#links.values()].flatMap((links) => [...links]);
+    return [...this.#groups.values()].flatMap(({ links }) => links);
   }
 
   /** Verifies every link again, and closes at once what no longer holds. Returns how many it closed. */

@@ -1,11 +1,10 @@
 /** A plaintext listener that tells HTTP/1.1 from HTTP/2 by the connection preface (RFC 9113 §3.4). */
 import { createServer, type Socket } from 'node:net';
 
-import { type Clock } from '../../base/clock.ts';
+import { type BindServer, bindServer } from '../../base/net/bind-server.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
-import { bindServer } from '../../base/net/bind-server.ts';
-import { type EarlyRefusals, type IncomingCall } from '../forward/exchange.ts';
-import { type CallConnections, type CallListener, createCallConnections, type ListenLimits } from './connections.ts';
+import { type RequestListener } from '../message/stream.ts';
+import { CallConnections, type CallListener, type ListenHost, type ListenLimits } from './connections.ts';
 
 /** The first line of the preface is enough: no HTTP/1.1 request line is `PRI * HTTP/2.0`. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
@@ -13,9 +12,11 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
 /** Where to listen and who takes the calls. */
 export interface PlaintextListenOptions {
   readonly address: BindAddress;
-  readonly clock: Clock;
-  readonly onCall: (call: IncomingCall) => void;
-  readonly refusals: EarlyRefusals;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
+  readonly host: ListenHost;
+  /** Makes the listener for the requests of one connection. */
+  readonly listenerFor: (protocol: 'http1' | 'http2') => RequestListener;
   readonly limits?: Partial<ListenLimits> | undefined;
 }
 
@@ -25,13 +26,13 @@ export interface PlaintextListenOptions {
  * `listen-failed`, and for a path over 107 bytes `socket-path-too-long`.
  */
 export async function listenPlaintext(options: PlaintextListenOptions): Promise<CallListener> {
-  const connections = createCallConnections(options.clock, options.limits);
+  const connections = new CallConnections(options.host, options.limits);
   // As node's own HTTP server: a client may send FIN after its request and still wait for the response.
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     if (connections.hold(socket)) sniff(socket, options, connections);
   });
   server.on('error', () => undefined);
-  const address = await bindServer(server, options.address);
+  const address = await (options.bind ?? bindServer)(server, options.address);
   const stopAccepting = (): Promise<void> => {
     // Resolves without waiting for open connections, which go on.
     if (server.listening) server.close();
@@ -52,40 +53,29 @@ export async function listenPlaintext(options: PlaintextListenOptions): Promise<
 }
 
 function sniff(socket: Socket, options: PlaintextListenOptions, connections: CallConnections): void {
-  let seen = Buffer.alloc(0);
-  const timer = options.clock.after(connections.limits.headersTimeoutMs, () => socket.destroy());
-  const onCall = (call: IncomingCall): void => {
-    timer[Symbol.dispose]();
-    options.onCall(call);
-  };
+  let seen: Buffer = Buffer.alloc(0);
+  const timer = options.host.clock.after(connections.limits.headersTimeoutMs, () => socket.destroy());
   const settle = (): void => {
     socket.off('data', onData).off('end', onEnd);
+    timer[Symbol.dispose]();
   };
   const onEnd = (): void => {
     settle();
     socket.destroy();
   };
   const onData = (chunk: Buffer): void => {
-    seen = Buffer.concat([seen, chunk]);
+    seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
     const common = Math.min(seen.length, PREFACE.length);
     const mayBeHttp2 = seen.subarray(0, common).equals(PREFACE.subarray(0, common));
     if (mayBeHttp2 && seen.length < PREFACE.length) return;
     settle();
-    // Of HTTP/1.1 the first request has what is left of the time.
-    if (mayBeHttp2) timer[Symbol.dispose]();
     socket.pause();
     socket.unshift(seen);
+    const protocol = mayBeHttp2 ? 'http2' : 'http1';
     // An HTTP/2 connection has no half: its end is the end of all streams.
     if (mayBeHttp2) socket.allowHalfOpen = false;
-    connections.serve({
-      socket,
-      protocol: mayBeHttp2 ? 'http2' : 'http1',
-      scheme: 'http',
-      remoteAddress: socket.remoteAddress ?? '',
-      onCall,
-      refusals: options.refusals,
-    });
-    if (!mayBeHttp2) socket.resume();
+    connections.serve({ socket, protocol, scheme: 'http', listener: options.listenerFor(protocol) });
+    socket.resume();
   };
   socket.on('data', onData);
   socket.once('end', onEnd);

@@ -1,7 +1,7 @@
 /** Bytes on their way out of one connection, gathered until the end of the turn so that they leave in one write. */
 
 /** One pooled buffer: holds what a busy connection writes in a turn, four TLS records. */
-export const POOLED_BYTES = 64 * 1024;
+const POOLED_BYTES = 64 * 1024;
 
 /** Buffers kept for reuse, 16 MiB: what a burst needs beyond that is garbage collected. */
 const POOLED_BUFFERS_MAX = 256;

@@ -49,6 +49,11 @@ export interface ServerStream extends StreamSender {
    * request with `protocol` switches to a tunnel of bytes both ways (101 on HTTP/1.1).
    */
   respond(head: ResponseHead, end: boolean): void;
+  /**
+   * What still comes of the request is not wanted: once the answer has left the stream is reset with NO_ERROR (RFC 9113
+   * §8.1), or the HTTP/1.1 connection closed. The receiver is told nothing more, or what it is told is nobody's.
+   */
+  unwanted(): void;
 }
 
 /** Who is told of the response to a request. */
@@ -66,7 +71,10 @@ export interface ClientConnection {
   readonly streams: number;
   /** The connection had been used before, and ended under the last request without a byte of an answer (HTTP/1.1 keep-alive). */
   readonly staleReset?: boolean;
-  /** Sends a request head; with `end` it has no body. `undefined` when the connection takes none: nothing has left then. */
+  /**
+   * Sends a request head; with `end` it has no body. `undefined` when the connection takes none: nothing has left then.
+   * Throws JumpgateError `header-malformed` for a head that its protocol cannot carry: nothing has left then either.
+   */
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined;
 }
 

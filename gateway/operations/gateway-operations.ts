@@ -186,10 +186,10 @@ function linksOf({ peering }: GatewayParts): readonly LinkStatus[] {
     direction: 'outbound' as const,
     instance: link.instance,
     address: link.address,
-    state: link.usable ? 'up' : 'draining',
+    state: link.leaving ? 'draining' : 'up',
     since: toTime(link.sinceMs),
     expiresAt: toTime(link.term.endsAtMs),
-    calls: link.calls,
+    calls: link.streams,
   }));
   const accepted = peering.listener.links().map((link) => ({
     peer: link.peer.name,

@@ -1,25 +1,26 @@
 /** A listener for calls of local workloads: plaintext with one fixed caller, or mutual TLS for our own trust domain. */
 import { type Logger } from '../../base/log.ts';
-import { messageOf } from '../../base/errors.ts';
-import { formatAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, formatAddress } from '../../base/net/bind-server.ts';
+import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type OutboundListenerSpec } from '../../federation/resources/values.ts';
-import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
-import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { recordRefusals } from '../forward/entry.ts';
-import { type EarlyRefusals, type IncomingCall } from '../forward/exchange.ts';
-import { type CallListener, createCallConnections, type ListenLimits } from '../listen/connections.ts';
+import { CallConnections, type CallListener, type ListenHost, type ListenLimits } from '../listen/connections.ts';
+import { admitOwn } from '../listen/own-callers.ts';
 import { listenPlaintext } from '../listen/plaintext.ts';
 import { protocolOf, tlsCallListener } from '../listen/tls.ts';
-import { ProvenConnections } from './proven-connections.ts';
-import { outboundCall, type OutboundDeps, outboundEntry } from './call.ts';
+import { ProvenConnections } from '../listen/proven-connections.ts';
+import { OutboundCalls, type OutboundDeps } from './calls.ts';
 
 /** What an outbound listener needs. */
 export interface OutboundListenOptions {
   readonly spec: OutboundListenerSpec;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   readonly deps: OutboundDeps;
+  readonly host: ListenHost;
+  readonly snapshots: SnapshotSource;
   /** Our own SVID, shown by mutual-TLS listeners. */
   readonly svid: SvidSource;
   readonly log: Logger;
@@ -28,43 +29,44 @@ export interface OutboundListenOptions {
 
 /** Opens the listener. Throws `address-in-use` or `listen-failed`. */
 export async function openOutboundListener(options: OutboundListenOptions): Promise<CallListener> {
-  const { spec } = options;
+  const { spec, bind, deps, host, limits } = options;
   if (spec.caller.kind === 'mutual-tls') return openMutualTls(options);
-  const { id } = spec.caller;
+  const caller = spec.caller.id;
+  const listener = formatAddress(spec.address);
   return listenPlaintext({
     address: spec.address,
-    clock: options.deps.clock,
-    limits: options.limits,
-    onCall: takeCalls(options, id),
-    refusals: refusalsOf(options, id),
+    bind,
+    host,
+    limits,
+    listenerFor: (protocol) => new OutboundCalls(deps, { caller, listener, protocol, scheme: 'http' }),
   });
 }
 
 async function openMutualTls(options: OutboundListenOptions): Promise<CallListener> {
-  const { deps, svid, log } = options;
-  const connections = createCallConnections(deps.clock, options.limits);
-  const proven = new ProvenConnections(deps.clock, (chain) => admitOwn(chain, options));
+  const { deps, host, svid, log } = options;
+  const { clock } = host;
+  const connections = new CallConnections(host, options.limits);
+  const name = formatAddress(options.spec.address);
+  const admit = (chain: readonly Uint8Array[]): Verification =>
+    admitOwn(chain, options.snapshots.current(), clock.now());
+  const proven = new ProvenConnections(clock, admit);
   const listener = await listenMutualTls({
     address: options.spec.address,
+    bind: options.bind,
     svid,
     alpn: ['h2', 'http/1.1'],
     alpnOffer: 'negotiate',
-    admit: (chain) => admitOwn(chain, options),
+    admit,
     log,
-    clock: deps.clock,
-    onConnection: ({ socket, identity, alpn, remoteAddress }) => {
+    clock,
+    onConnection: ({ socket, identity, alpn }) => {
       proven.add(socket, identity);
-      connections.serve({
-        socket,
-        protocol: protocolOf(alpn),
-        scheme: 'https',
-        remoteAddress,
-        onCall: takeCalls(options, identity.id),
-        refusals: refusalsOf(options, identity.id),
-      });
+      const protocol = protocolOf(alpn);
+      const from = { caller: identity.id, listener: name, protocol, scheme: 'https' } as const;
+      connections.serve({ socket, protocol, scheme: 'https', listener: new OutboundCalls(deps, from) });
     },
   });
-  const trust = deps.snapshots.watch(() => {
+  const trust = options.snapshots.watch(() => {
     const closed = proven.verifyAgain();
     if (closed > 0) log.info('connections closed, their identity is not vouched for any more', { closed });
   });
@@ -76,26 +78,4 @@ async function openMutualTls(options: OutboundListenOptions): Promise<CallListen
       await calls[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Only the bundle of our own trust domain is offered, so no other domain's SVID can verify. */
-function admitOwn(chain: readonly Uint8Array[], options: OutboundListenOptions): Verification {
-  const snapshot = options.deps.snapshots.current();
-  const own = snapshot.bundles.get(snapshot.trustDomain);
-  const bundles = new Map(own === undefined ? [] : [[snapshot.trustDomain, own] as const]);
-  return verifySvid({ chain, bundles, role: 'client', nowMs: options.deps.clock.now() });
-}
-
-function takeCalls(options: OutboundListenOptions, caller: SpiffeId): (call: IncomingCall) => void {
-  const listener = formatAddress(options.spec.address);
-  return (call) => {
-    outboundCall(call, { caller, listener }, options.deps).catch((error: unknown) => {
-      options.log.error('a call failed in an unforeseen way', { error: messageOf(error), listener });
-      call.abort('internal');
-    });
-  };
-}
-
-function refusalsOf({ spec, deps }: OutboundListenOptions, caller: SpiffeId): EarlyRefusals {
-  return recordRefusals(outboundEntry(formatAddress(spec.address)), deps, caller);
 }

@@ -4,19 +4,23 @@ import { readFile } from 'node:fs/promises';
 import { JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { formatAddress } from '../../base/net/bind-server.ts';
-import { type Edge, type ResourceSet } from '../../federation/resources/values.ts';
+import { type Edge, type OutboundListenerSpec, type ResourceSet } from '../../federation/resources/values.ts';
+import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type ListenerStatus } from '../admin/operations.ts';
-import { type EdgeDeps } from '../edge/call.ts';
 import { type EdgeListener, openEdge } from '../edge/listener.ts';
-import { type CallListener } from '../listen/connections.ts';
+import { type EdgeDeps } from '../edge/plans.ts';
+import { type CallListener, type ListenHost } from '../listen/connections.ts';
 import { openOutboundListener } from '../outbound/listener.ts';
+import { openTunnelListener } from '../tcp/listener.ts';
 import { type Drainable, type Lifecycle } from './lifecycle.ts';
 
 /** What the listeners need. */
 export interface CallListenersOptions {
   readonly resources: ResourceSet;
   readonly deps: EdgeDeps;
+  readonly host: ListenHost;
+  readonly snapshots: SnapshotSource;
   readonly svid: SvidSource;
   readonly lifecycle: Lifecycle;
   readonly log: Logger;
@@ -31,21 +35,29 @@ export interface CallListeners extends AsyncDisposable {
 
 /** Opens all of them, or none: throws what the first failing one throws. */
 export async function openCallListeners(options: CallListenersOptions): Promise<CallListeners> {
-  const { resources, deps, svid, lifecycle, log } = options;
+  const { resources, deps, host, snapshots, svid, lifecycle, log } = options;
   await using held = new AsyncDisposableStack();
   const statuses: ListenerStatus[] = [];
   const edges = new Map<string, EdgeListener>();
   for (const [index, spec] of resources.mesh.spec.listeners.outbound.entries()) {
     const name = `outbound[${index}]`;
-    const listener = held.use(await openOutboundListener({ spec, deps, svid, log }));
+    const listener = held.use(await openOutboundListener({ spec, deps, host, snapshots, svid, log }));
     lifecycle.register(name, drainable(listener));
-    const caller = spec.caller.kind === 'as' ? spec.caller.id : 'mutual-tls';
-    statuses.push({ name, kind: 'outbound', address: formatAddress(listener.address), caller });
+    statuses.push({ name, kind: 'outbound', address: formatAddress(listener.address), caller: callerOf(spec) });
+  }
+  for (const { name: imported, spec: importSpec } of resources.imports) {
+    const spec = importSpec.listen;
+    if (spec === undefined) continue;
+    const name = `import ${imported}`;
+    const made = { imported, spec, views: deps.views, links: deps.links, host: deps.host, snapshots, svid, log };
+    const listener = held.use(await openTunnelListener(made));
+    lifecycle.register(name, drainable(listener));
+    statuses.push({ name, kind: 'import', address: formatAddress(listener.address), caller: callerOf(spec) });
   }
   for (const edge of resources.edges) {
     const { address } = edge.spec;
     const listener = held.use(
-      await openEdge({ name: edge.name, address, credentials: await credentialsOf(edge), deps, log }),
+      await openEdge({ name: edge.name, address, credentials: await credentialsOf(edge), deps, host, log }),
     );
     edges.set(edge.name, listener);
     lifecycle.register(`edge ${edge.name}`, drainable(listener));
@@ -59,6 +71,10 @@ export async function openCallListeners(options: CallListenersOptions): Promise<
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+function callerOf({ caller }: OutboundListenerSpec): string {
+  return caller.kind === 'as' ? caller.id : 'mutual-tls';
 }
 
 /** A call listener as the lifecycle drains it; its deadline is the lifecycle's signal. */

@@ -19,13 +19,14 @@ import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { refreshDelayMs } from '../../trust-bundles/source/refresh.ts';
 import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
-import { type IncomingCall } from '../forward/exchange.ts';
 import { listenForLinks, type LinkListener } from '../link/accept.ts';
 import { type AcceptedLink } from '../link/accepted-link.ts';
 import { LinkDialer } from '../link/dial.ts';
 import { LINK_VERSIONS, type Hello } from '../link/hello.ts';
 import { openPeeringBridge } from '../link/peering-bridge.ts';
 import { LinkPool } from '../link/pool.ts';
+import { type BufferPool } from '../message/output.ts';
+import { type RequestListener } from '../message/stream.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { bundleFetch } from './bundle-fetch.ts';
 import { type Control } from './control.ts';
@@ -44,8 +45,11 @@ export interface PeeringOptions {
   readonly instance: Instance;
   readonly jump: BindAddress;
   readonly linksPerPeer: number;
-  readonly onCall: (call: IncomingCall, link: AcceptedLink) => void;
+  /** Who takes the calls of a link; asked once for each. */
+  readonly callsFor: (link: AcceptedLink) => RequestListener;
   readonly onJoin: (connection: StrangerConnection) => void;
+  /** Output of links. */
+  readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -62,11 +66,11 @@ export interface Peering extends AsyncDisposable {
 
 /** Starts everything that speaks to peers. Throws what the listeners throw. */
 export async function startPeering(options: PeeringOptions): Promise<Peering> {
-  const { ca, clock, control, log } = options;
+  const { buffers, ca, clock, control, log } = options;
   await using held = new AsyncDisposableStack();
   const pool = new LinkPool();
   const runtime = held.use(await createRuntimeDirectory());
-  const bridge = held.use(await openPeeringBridge({ runtime, pool, log }));
+  const bridge = held.use(await openPeeringBridge({ runtime, pool, clock, log }));
   const client = held.use(createPeeringClient({ socketPath: runtime.clientSocket, token: runtime.token }));
   const hello = helloOf(options);
   const poll = held.use(openPoll(options, pool));
@@ -99,26 +103,18 @@ export async function startPeering(options: PeeringOptions): Promise<Peering> {
       svid: ca.svid,
       snapshot: control.snapshots,
       hello,
-      onCall: options.onCall,
-      onPeering: (call, link) => bridge.serve(call, link),
+      callsFor: options.callsFor,
+      peeringFor: (link) => bridge.peeringFor(link),
       onJoin: options.onJoin,
       bundleDocument: () => writeBundleDocument(ca.bundle()),
+      buffers,
       clock,
       log,
     }),
   );
-  const dialer = held.use(
-    new LinkDialer({
-      snapshot: control.snapshots,
-      svid: ca.svid,
-      pool,
-      hello,
-      linksPerPeer: options.linksPerPeer,
-      clock,
-      log,
-      random,
-    }),
-  );
+  const { linksPerPeer } = options;
+  const made = { snapshot: control.snapshots, svid: ca.svid, pool, hello, buffers };
+  const dialer = held.use(new LinkDialer({ ...made, linksPerPeer, clock, log, random }));
   held.use(followSnapshots({ options, pool, poll, supervisor, rotation }));
   const kept = held.move();
   return {

@@ -46,6 +46,9 @@ export const REASONS = {
   'header-malformed': { status: 400, grpc: 3, message: 'a header field contradicts another or cannot be sent on' },
   'deadline-malformed': { status: 400, grpc: 3, message: 'expected one grpc-timeout of 1 to 8 digits and a unit' },
   'protocol-mismatch': { status: 502, grpc: 12, message: 'the service does not speak the protocol of this call' },
+  'client-hello-malformed': { status: 400, grpc: 3, message: 'the connection does not begin with a TLS ClientHello' },
+  'server-name-unserved': { status: 404, grpc: 5, message: 'the service has no such server name' },
+  'limit-tunnel-idle': { status: 504, grpc: 4, message: 'nothing moved on the connection for too long' },
   draining: { status: 503, grpc: 14, message: 'this gateway is stopping' },
   'caller-gone': { status: 499, grpc: 1, message: 'the caller went away' },
 } as const satisfies Readonly<Record<string, ReasonEntry>>;

@@ -1,11 +1,5 @@
 /** Which route a call takes: host names are normalised once, here, and everything later uses the result. */
-import { matchesPath, withoutQuery } from '../../federation/policy/path.ts';
-import {
-  type Snapshot,
-  type SnapshotExport,
-  type SnapshotImport,
-  type SnapshotRoute,
-} from '../../federation/snapshot/snapshot.ts';
+import { type Snapshot, type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 
 /** LDH labels (and underscore, which services use), at most 253 octets. */
 const HOST = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
@@ -29,36 +23,14 @@ export function isReservedHost(host: string): boolean {
   return host === 'jumpgate' || host.endsWith('.jumpgate');
 }
 
-/** The import that `host` (normalised) names. */
-export function matchImport(snapshot: Snapshot, host: string): SnapshotImport | undefined {
-  for (const imported of snapshot.imports.values()) {
-    if (imported.hosts.includes(host)) return imported;
-  }
-  return undefined;
-}
-
 /** The export that a link's authority `<export>.<trust domain>` names, byte for byte: only a gateway writes it. */
 export function matchExport(snapshot: Snapshot, authority: string): SnapshotExport | undefined {
   const suffix = `.${snapshot.trustDomain}`;
   return authority.endsWith(suffix) ? snapshot.exports.get(authority.slice(0, -suffix.length)) : undefined;
 }
 
-/** The route of an edge for a call: exact host, then the most specific path (literal segments before `*` before `**`). */
-export function matchRoute(
-  routes: readonly SnapshotRoute[],
-  edge: string,
-  host: string,
-  target: string,
-): SnapshotRoute | undefined {
-  const path = withoutQuery(target);
-  const fitting = routes.filter(
-    (route) => route.edge === edge && route.hosts.includes(host) && matchesPath(route.path, path),
-  );
-  return fitting.sort((one, other) => specificity(other.path) - specificity(one.path))[0];
-}
-
 /** Longer is more specific; a wildcard segment counts less than a literal one of the same place. */
-function specificity(pattern: string): number {
+export function specificity(pattern: string): number {
   const weights = new Map([
     ['**', 0],
     ['*', 1],

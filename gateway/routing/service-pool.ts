@@ -1,167 +1,183 @@
-/** Connections to the backends of our exports: kept alive over HTTP/1.1, shared over HTTP/2 with prior knowledge. */
-import { connect, type Socket } from 'node:net';
-
+/** Connections to the backends of our exports: taken by calls at once where there is one, made while calls wait where there is none. */
 import { type Clock } from '../../base/clock.ts';
-import { JumpgateError } from '../../base/errors.ts';
-import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
-import { type Upstream } from '../forward/exchange.ts';
-import { createHttp1Backend } from '../http1/client.ts';
-import { http2Client, type Http2Connection } from '../http2/client.ts';
-import { LINK_LIMITS } from '../http2/server.ts';
-import { type Balance, roundRobin } from './balance.ts';
+import { type Taken, type Waiter } from '../forward/destination.ts';
+import { type Services } from '../forward/service-destination.ts';
+import { type BufferPool } from '../message/output.ts';
+import { type ClientConnection } from '../message/stream.ts';
+import { Backend } from './backend.ts';
 
-/** Time for a TCP connection to a backend: these are near. */
-const CONNECT_TIMEOUT_MS = 3_000;
+/** How long a backend that refused a connection comes last. Short: it is still tried when no other takes the call. */
+const REFUSED_MS = 5_000;
 
-/** HTTP/2 connections per backend; more are made only when the backend's limit on streams is reached. */
-const SESSIONS_MAX = 8;
+/** How often calls that wait for room on connections that are all full look again. */
+const LOOK_AGAIN_MS = 10;
 
-/** A connection to a backend, ready for one request. */
-export interface OpenedService {
-  readonly upstream: Upstream;
-  /** The backend's address as written: the service's authority where none is declared. */
-  readonly authority: string;
+/** What pools are made with. */
+export interface ServicePoolsOptions {
+  readonly clock: Clock;
+  readonly buffers: BufferPool;
 }
 
 /** The pools of all exports. */
-export interface ServicePools extends Disposable {
-  /** A connection to some backend that accepts one; `undefined` when none does or `signal` is aborted. */
-  open(exported: SnapshotExport, signal: AbortSignal): Promise<OpenedService | undefined>;
+export interface ServicePools extends Services, Disposable {
   /** Gives up the pools of exports that are not in `exports` any more, or have changed; their calls finish. */
   keep(exports: ReadonlyMap<string, SnapshotExport>): void;
 }
 
-/** One backend, in whichever protocol. */
-interface Backend extends Disposable {
-  readonly authority: string;
-  open(signal: AbortSignal): Promise<Upstream>;
-}
-
-interface Pool {
-  /** What the pool was made for; another one is made when it changes. */
-  readonly shape: string;
-  readonly balance: Balance<Backend>;
-  readonly backends: readonly Backend[];
-}
-
 /** Makes the pools; connects to nothing yet. */
-export function createServicePools(clock: Clock): ServicePools {
-  const pools = new Map<string, Pool>();
-  const poolOf = (exported: SnapshotExport): Pool => {
-    const present = pools.get(exported.name);
-    const shape = shapeOf(exported);
-    if (present?.shape === shape) return present;
-    if (present !== undefined) retire(present);
-    const backends = exported.backends.map((address) => backendOf(exported, address, clock));
-    const pool = { shape, backends, balance: roundRobin(backends, clock) };
-    pools.set(exported.name, pool);
+export function createServicePools(options: ServicePoolsOptions): ServicePools {
+  const pools = new Map<string, ServicePool>();
+  // A call that was judged by an older snapshot goes to the present backends.
+  const poolOf = (exported: SnapshotExport): ServicePool => {
+    let pool = pools.get(exported.name);
+    if (pool === undefined) {
+      pool = new ServicePool(exported, options);
+      pools.set(exported.name, pool);
+    }
     return pool;
   };
   return {
-    open: async (exported, signal) => {
-      const { balance } = poolOf(exported);
-      for (const backend of balance.order()) {
-        try {
-          return { upstream: await backend.open(signal), authority: backend.authority };
-        } catch {
-          if (signal.aborted) return undefined;
-          balance.refused(backend);
-        }
-      }
-      return undefined;
+    take: (exported, tried) => poolOf(exported).take(tried),
+    wait: (exported, waiter) => {
+      poolOf(exported).wait(waiter);
     },
     keep: (exports) => {
       for (const [name, pool] of pools) {
         const exported = exports.get(name);
         if (exported !== undefined && shapeOf(exported) === pool.shape) continue;
-        pools.delete(name);
-        retire(pool);
+        // In its place before those that wait look elsewhere: they know the backends of yesterday only.
+        if (exported === undefined) pools.delete(name);
+        else pools.set(name, new ServicePool(exported, options));
+        pool.retire(exported !== undefined);
       }
     },
     [Symbol.dispose]: () => {
-      for (const pool of pools.values()) retire(pool);
+      for (const pool of pools.values()) pool.retire(false);
       pools.clear();
     },
   };
 }
 
-function shapeOf(exported: SnapshotExport): string {
-  return JSON.stringify([exported.protocol, exported.backends]);
+/** What a pool depends on; another one is made when it changes. */
+function shapeOf({ protocol, backends, limits }: SnapshotExport): string {
+  return JSON.stringify([protocol, backends, limits]);
 }
 
-function retire(pool: Pool): void {
-  for (const backend of pool.backends) backend[Symbol.dispose]();
-}
+class ServicePool {
+  readonly shape: string;
+  readonly #clock: Clock;
+  readonly #backends: readonly Backend[];
+  readonly #waiters = new Set<Waiter>();
+  #next = 0;
+  #dialling = 0;
+  #lookAgain: Disposable | undefined;
 
-function backendOf(exported: SnapshotExport, address: HostPort, clock: Clock): Backend {
-  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  const authority = `${host}:${address.port}`;
-  const dial = (signal: AbortSignal): Promise<Socket> => dialBackend(address, clock, signal);
-  if (exported.protocol !== 'http1') return { authority, ...http2Backend(dial) };
-  const http1 = createHttp1Backend();
-  return {
-    authority,
-    open: (signal) => http1.open(dial, signal),
-    [Symbol.dispose]: () => http1[Symbol.dispose](),
-  };
-}
+  constructor(exported: SnapshotExport, { clock, buffers }: ServicePoolsOptions) {
+    this.shape = shapeOf(exported);
+    this.#clock = clock;
+    const onFree = (): void => this.#serve();
+    this.#backends = exported.backends.map((address) => new Backend({ exported, address, clock, buffers, onFree }));
+  }
 
-type Dial = (signal: AbortSignal) => Promise<Socket>;
+  /** Backends take turns; those that refused lately come last. */
+  take(tried: readonly ClientConnection[]): Taken | undefined {
+    const count = this.#backends.length;
+    this.#next = count < 2 ? 0 : (this.#next + 1) % count;
+    let resting: Taken | undefined;
+    for (let step = 0; step < count; step += 1) {
+      const backend = this.#backends[(this.#next + step) % count];
+      const connection = backend?.free(tried);
+      if (backend === undefined || connection === undefined) continue;
+      if (step > 0) this.#join(this.#backends[this.#next]);
+      const taken = { connection, authority: backend.authority };
+      if (count === 1 || !this.#isResting(backend)) return taken;
+      resting ??= taken;
+    }
+    return resting;
+  }
 
-function http2Backend(dial: Dial): Omit<Backend, 'authority'> {
-  const sessions = new Set<Http2Connection>();
-  let dialling: Promise<Http2Connection> | undefined;
-  const connectOne = async (): Promise<Http2Connection> => {
-    // The connection is shared, so it is not given up with the call that asked for it.
-    const session = http2Client(await dial(new AbortController().signal), LINK_LIMITS);
-    await session.ready;
-    sessions.add(session);
-    void session.closed.then(() => sessions.delete(session));
-    return session;
-  };
-  const free = (): Http2Connection | undefined => {
-    const usable = [...sessions].filter((session) => session.usable);
-    const idle = usable.find((session) => session.streams < session.streamsMax);
-    return idle ?? (usable.length >= SESSIONS_MAX ? usable[0] : undefined);
-  };
-  return {
-    open: async () => {
-      const present = free();
-      if (present !== undefined) return present;
-      dialling ??= connectOne().finally(() => {
-        dialling = undefined;
-      });
-      return dialling;
-    },
-    [Symbol.dispose]: () => {
-      for (const session of sessions) session.finish();
-    },
-  };
-}
-
-function dialBackend(address: HostPort, clock: Clock, signal: AbortSignal): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true });
-    const fail = (cause: unknown): void => {
-      settle();
-      socket.destroy();
-      reject(new JumpgateError('tcp', 'the backend accepts no connection', { source: 'local', retry: 'later', cause }));
-    };
-    const timer = clock.after(CONNECT_TIMEOUT_MS, () => fail(new Error('timed out')));
-    const onAbort = (): void => fail(signal.reason);
-    const settle = (): void => {
-      timer[Symbol.dispose]();
-      signal.removeEventListener('abort', onAbort);
-    };
-    socket.on('error', fail);
-    signal.addEventListener('abort', onAbort, { once: true });
-    socket.once('connect', () => {
-      settle();
-      socket.off('error', fail);
-      socket.on('error', () => undefined);
-      resolve(socket);
+  /** The backend whose turn it was had no connection: its next turn shall find one. Nobody waits for it. */
+  #join(backend: Backend | undefined): void {
+    if (backend === undefined || !backend.isBare || this.#isResting(backend)) return;
+    void backend.dial().then((connected) => {
+      if (connected) this.#serve();
+      else backend.refusedAtMs = this.#clock.monotonic();
     });
-    if (signal.aborted) onAbort();
-  });
+  }
+
+  wait(waiter: Waiter): void {
+    this.#waiters.add(waiter);
+    // Over HTTP/2 one connection serves all who wait; over HTTP/1.1 each needs its own.
+    const isExclusive = this.#backends[0]?.exclusive === true;
+    if (this.#dialling === 0 || (isExclusive && this.#dialling < this.#waiters.size)) this.#dial();
+  }
+
+  /** New calls do not come here any more. Those that wait look at the pool that has replaced this one, if any has. */
+  retire(isReplaced: boolean): void {
+    this.#lookAgain?.[Symbol.dispose]();
+    for (const backend of this.#backends) backend.retire();
+    if (!isReplaced) {
+      this.#giveUp();
+      return;
+    }
+    for (const waiter of [...this.#waiters]) {
+      this.#waiters.delete(waiter);
+      waiter.onConnection();
+    }
+  }
+
+  #isResting(backend: Backend): boolean {
+    return this.#clock.monotonic() - backend.refusedAtMs < REFUSED_MS;
+  }
+
+  /** Tries each backend once, those that refused lately last. */
+  #dial(): void {
+    const turned = [...this.#backends.slice(this.#next), ...this.#backends.slice(0, this.#next)];
+    const rested = turned.filter((each) => !this.#isResting(each));
+    const open = [...rested, ...turned.filter((each) => this.#isResting(each))].filter((each) => each.mayDial);
+    if (open.length === 0 && this.#backends.length > 0) {
+      this.#lookLater();
+      return;
+    }
+    this.#dialling += 1;
+    void this.#dialOneOf(open);
+  }
+
+  async #dialOneOf(backends: readonly Backend[]): Promise<void> {
+    let connected = false;
+    for (const backend of backends) {
+      connected = await backend.dial();
+      if (connected) break;
+      backend.refusedAtMs = this.#clock.monotonic();
+    }
+    this.#dialling -= 1;
+    if (connected) this.#serve();
+    else if (this.#dialling === 0) this.#giveUp();
+  }
+
+  /** Lets those who wait take what is free, in order. */
+  #serve(): void {
+    for (const waiter of [...this.#waiters]) {
+      if (!this.#backends.some((backend) => backend.free([]) !== undefined)) break;
+      this.#waiters.delete(waiter);
+      waiter.onConnection();
+    }
+    if (this.#waiters.size > 0 && this.#dialling === 0) this.#dial();
+  }
+
+  #giveUp(): void {
+    for (const waiter of [...this.#waiters]) {
+      this.#waiters.delete(waiter);
+      waiter.onUnreachable();
+    }
+  }
+
+  /** Every connection is full and no more may be made: those who wait have their deadlines. */
+  #lookLater(): void {
+    this.#lookAgain ??= this.#clock.after(LOOK_AGAIN_MS, () => {
+      this.#lookAgain = undefined;
+      this.#serve();
+    });
+  }
 }

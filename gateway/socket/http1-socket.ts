@@ -199,8 +199,10 @@ class SocketWire implements Wire {
 
   cut(): void {
     const socket = this.#socket;
+    // While its end is on the way a socket cannot be reset: Node would lose the handle, which then stays open.
+    const mayReset = !socket.writableEnded || socket.writableFinished;
     try {
-      if (socket instanceof Socket) socket.resetAndDestroy();
+      if (socket instanceof Socket && mayReset) socket.resetAndDestroy();
     } catch {
       // Node resets bare TCP only and throws for TLS, where the missing close_notify tells, and for Unix sockets.
     }

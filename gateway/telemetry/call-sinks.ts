@@ -1,17 +1,16 @@
-/** Several sinks as one: the log and the metrics, which open at different times. */
-import { type CallRecord, type CallSink } from './call-record.ts';
+/** Several sinks as one: the log and the counters. */
+import { type EndedCall, type EndedCalls } from './call-subject.ts';
 
-/** Hands each record to every sink that was added before it. */
-export class CallSinks implements CallSink {
-  readonly #sinks: CallSink[] = [];
+/** Hands each call to every sink. */
+export class CallSinks implements EndedCalls {
+  readonly #sinks: readonly EndedCalls[];
 
-  /** Adds a sink for the records to come. */
-  add(sink: CallSink): void {
-    this.#sinks.push(sink);
+  constructor(sinks: readonly EndedCalls[]) {
+    this.#sinks = sinks;
   }
 
-  /** See {@link CallSink}. */
-  record(record: CallRecord): void {
-    for (const sink of this.#sinks) sink.record(record);
+  /** See {@link EndedCalls}. */
+  record(call: EndedCall): void {
+    for (const sink of this.#sinks) sink.record(call);
   }
 }

@@ -1,121 +1,52 @@
 /** Prometheus metrics: counters of calls as they end, and the gateway's state as sampled at each scrape. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-import { type CallRecord, type CallSink } from './call-record.ts';
+import { type CallCounts, type CallOutcome, type CallRow, LATENCY_BUCKETS } from './call-counts.ts';
 import { type GatewaySample, PEER_STATES, type PeerSample } from './sample.ts';
 
-/** Names that configuration knows: the only ones that become label values. */
-export interface KnownNames {
-  readonly peers: ReadonlySet<string>;
-  /** Names of our exports, and of the peers' exports that our imports name. */
-  readonly exports: ReadonlySet<string>;
-}
-
-/** What the metrics need; all three are asked again each time. */
+/** What the metrics need; what can change is asked again each time. */
 export interface MetricsOptions {
   readonly version: string;
-  readonly known: () => KnownNames;
   readonly sample: () => GatewaySample;
+  /** Counts of the calls of all workers. */
+  readonly counts: () => CallCounts | Promise<CallCounts>;
 }
 
 /** A registry of its own per gateway, so that two in one process stay apart. */
-export interface Metrics extends CallSink {
+export interface Metrics {
   readonly contentType: string;
   text(): Promise<string>;
 }
-
-/** How a call ended, as a label. `denied` is policy's, `failed` the gateway's, the others the service's answer. */
-export type Outcome = 'ok' | 'client-error' | 'server-error' | 'denied' | 'failed';
-
-/**
- * Series of one metric: peers × exports × outcomes of a busy gateway fit; beyond it calls count as `unknown`, so that
- * configuration which comes and goes cannot fill the memory of gateway or Prometheus.
- */
-const SERIES_MAX = 20_000;
-/** Reason codes come from one table of ours, which is much smaller. */
-const REASONS_MAX = 100;
-const UNKNOWN = 'unknown';
-/** From a call next door to one across an ocean that waits for a slow service; seconds. */
-const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-/** gRPC codes that blame the caller: CANCELLED, INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAUTHENTICATED. */
-const GRPC_CLIENT_CODES: ReadonlySet<number> = new Set([1, 3, 5, 6, 7, 9, 11, 16]);
 
 /** Makes the metrics of one gateway. */
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const calls = callMetrics(registry);
-  const labels = new ClosedLabels(options.known);
   const fill = gatewayMetrics(registry, options);
+  const { counts } = options;
   return {
     contentType: registry.contentType,
-    text: () => {
+    text: async () => {
+      fillCalls(calls, await counts());
       fill();
       return registry.metrics();
-    },
-    record: (record) => {
-      const { peer, exported } = labels.of(record);
-      const outcome = outcomeOf(record);
-      const { direction } = record;
-      calls.total.inc({ direction, peer, export: exported, outcome });
-      calls.seconds.observe({ direction, peer, export: exported, outcome }, record.durationMs / 1000);
-      calls.bytes.inc({ direction, peer, export: exported, way: 'in' }, record.bytesIn);
-      calls.bytes.inc({ direction, peer, export: exported, way: 'out' }, record.bytesOut);
-      if (record.verdict === 'error') return;
-      const reason = labels.reason(record.verdict === 'permit' ? 'none' : (record.reason ?? UNKNOWN));
-      calls.decisions.inc({ peer, export: exported, result: record.verdict, reason });
     },
   };
 }
 
-/** The outcome of a call. For gRPC the trailers decide, since its HTTP status is 200 whatever happened. */
-export function outcomeOf(record: Pick<CallRecord, 'verdict' | 'status' | 'grpcStatus'>): Outcome {
-  if (record.verdict === 'denial') return 'denied';
-  if (record.verdict === 'error') return 'failed';
-  if (record.grpcStatus !== undefined) {
-    if (record.grpcStatus === 0) return 'ok';
-    return GRPC_CLIENT_CODES.has(record.grpcStatus) ? 'client-error' : 'server-error';
-  }
-  if (record.status >= 500) return 'server-error';
-  return record.status >= 400 ? 'client-error' : 'ok';
-}
-
-/** Turns what a call says about itself into values of closed sets. */
-class ClosedLabels {
-  readonly #known: () => KnownNames;
-  readonly #pairs = new Set<string>();
-  readonly #reasons = new Set<string>();
-
-  constructor(known: () => KnownNames) {
-    this.#known = known;
-  }
-
-  of(record: CallRecord): { readonly peer: string; readonly exported: string } {
-    const { peers, exports } = this.#known();
-    const peer =
-      record.peer !== undefined && (record.peer === 'self' || peers.has(record.peer)) ? record.peer : UNKNOWN;
-    const exported = record.export !== undefined && exports.has(record.export) ? record.export : UNKNOWN;
-    const pair = `${peer} ${exported}`;
-    if (!this.#pairs.has(pair)) {
-      if (this.#pairs.size >= SERIES_MAX) return { peer: UNKNOWN, exported: UNKNOWN };
-      this.#pairs.add(pair);
-    }
-    return { peer, exported };
-  }
-
-  reason(reason: string): string {
-    if (this.#reasons.has(reason)) return reason;
-    if (this.#reasons.size >= REASONS_MAX || !/^[a-z][a-z0-9-]{0,63}$/.test(reason)) return UNKNOWN;
-    this.#reasons.add(reason);
-    return reason;
-  }
-}
-
 interface CallMetrics {
   readonly total: Counter;
-  readonly seconds: Histogram;
+  readonly seconds: CountedHistogram;
   readonly bytes: Counter;
   readonly decisions: Counter;
 }
+
+const CALL_LABELS = ['direction', 'peer', 'export', 'outcome'] as const;
+const DURATION = {
+  name: 'jumpgate_call_duration_seconds',
+  help: 'Time from the first byte of a call to its end.',
+  labelNames: CALL_LABELS,
+} as const;
 
 function callMetrics(registry: Registry): CallMetrics {
   const registers = [registry];
@@ -123,16 +54,10 @@ function callMetrics(registry: Registry): CallMetrics {
     total: new Counter({
       name: 'jumpgate_calls_total',
       help: 'Calls that ended, by outcome.',
-      labelNames: ['direction', 'peer', 'export', 'outcome'],
+      labelNames: CALL_LABELS,
       registers,
     }),
-    seconds: new Histogram({
-      name: 'jumpgate_call_duration_seconds',
-      help: 'Time from the first byte of a call to its end.',
-      labelNames: ['direction', 'peer', 'export', 'outcome'],
-      buckets: LATENCY_BUCKETS,
-      registers,
-    }),
+    seconds: new CountedHistogram(registry),
     bytes: new Counter({
       name: 'jumpgate_call_bytes_total',
       help: 'Body bytes of calls: in is from the caller, out is to it.',
@@ -146,6 +71,56 @@ function callMetrics(registry: Registry): CallMetrics {
       registers,
     }),
   };
+}
+
+/** prom-client's histogram only takes calls one by one; this one shows those that are counted elsewhere. */
+class CountedHistogram extends Histogram {
+  rows: readonly CallRow[] = [];
+
+  constructor(registry: Registry) {
+    super({ ...DURATION, buckets: [...LATENCY_BUCKETS], registers: [registry] });
+  }
+
+  /** What a registry asks for, and `get()` also: the shape of prom-client's own. */
+  async getForPromString(): Promise<object> {
+    return { name: DURATION.name, help: DURATION.help, type: 'histogram', aggregator: 'sum', values: this.#values() };
+  }
+
+  #values(): readonly object[] {
+    return this.rows.flatMap(({ direction, peer, export: exported, outcome, buckets, seconds }) => {
+      const sharedLabels = { direction, peer, export: exported, outcome };
+      let count = 0;
+      const values: object[] = buckets.map((calls, index) => {
+        count += calls;
+        const labels = { le: LATENCY_BUCKETS[index] ?? '+Inf' };
+        return { metricName: `${DURATION.name}_bucket`, labels, sharedLabels, value: count };
+      });
+      values.push({ metricName: `${DURATION.name}_sum`, labels: {}, sharedLabels, value: seconds });
+      values.push({ metricName: `${DURATION.name}_count`, labels: {}, sharedLabels, value: count });
+      return values;
+    });
+  }
+}
+
+/** Outcomes of calls that policy permitted. */
+const PERMITTED: ReadonlySet<CallOutcome> = new Set(['ok', 'client-error', 'server-error']);
+
+function fillCalls(metrics: CallMetrics, counts: CallCounts): void {
+  const { total, seconds, bytes, decisions } = metrics;
+  total.reset();
+  bytes.reset();
+  decisions.reset();
+  seconds.rows = counts.calls;
+  for (const row of counts.calls) {
+    const { direction, peer, export: exported, outcome } = row;
+    const calls = row.buckets.reduce((sum, bucket) => sum + bucket, 0);
+    total.inc({ direction, peer, export: exported, outcome }, calls);
+    bytes.inc({ direction, peer, export: exported, way: 'in' }, row.bytesIn);
+    bytes.inc({ direction, peer, export: exported, way: 'out' }, row.bytesOut);
+    if (PERMITTED.has(outcome)) decisions.inc({ peer, export: exported, result: 'permit', reason: 'none' }, calls);
+  }
+  for (const { peer, export: exported, reason, count } of counts.denials)
+    decisions.inc({ peer, export: exported, result: 'denial', reason }, count);
 }
 
 /** Returns what takes the sample of a scrape. */

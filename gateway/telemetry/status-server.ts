@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 
 import { messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
-import { bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 
 /** What readiness says: ready when nothing is pending and nothing is being drained. */
 export interface Readiness {
@@ -20,6 +20,8 @@ export interface MetricsText {
 /** What the status listener needs. */
 export interface StatusServerOptions {
   readonly address: ServerAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   readonly readiness: Readiness;
   readonly metrics: MetricsText;
   readonly log: Logger;
@@ -63,7 +65,7 @@ export async function openStatusServer(options: StatusServerOptions): Promise<St
     );
   });
   server.maxConnections = CONNECTIONS_MAX;
-  const address = await bindServer(server, options.address);
+  const address = await (options.bind ?? bindServer)(server, options.address);
   return {
     address,
     [Symbol.asyncDispose]: () =>

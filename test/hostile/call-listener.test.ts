@@ -31,8 +31,10 @@ test('what the parser refuses is answered, told why and recorded', LIMIT, async 
   const cases: [string, number, string][] = [
     ['CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n', 405, 'method-unsupported'],
     [`GET / HTTP/1.1\r\nhost: a\r\nx: ${'a'.repeat(40_000)}\r\n\r\n`, 431, 'limit-header-bytes'],
-    ['GET / HTTP/1.1\r\nhost : a\r\n\r\n', 400, 'request-malformed'],
+    ['GET / HTTP/1.1\r\nhost : a\r\n\r\n', 400, 'header-malformed'],
     ['\0\0\0\0', 400, 'request-malformed'],
+    ['\x16\x03\x01\x02\0\x01', 400, 'request-malformed'],
+    ['GET /a b HTTP/1.1\r\n', 400, 'request-malformed'],
   ];
   for (const [bytes, status, reason] of cases) {
     await using rig = await startRig([]);
@@ -79,8 +81,13 @@ test('connections that stop before or inside their headers are closed at the lim
     ['silence', [], /^(HTTP\/1\.1 408 [^]*)?$/, undefined],
     ['half a request', ['GET / HTTP/1.1\r\nhost: a\r\n'], /^HTTP\/1\.1 408 /, 'headers-timeout'],
     ['half a preface', ['PRI * HT'], /^$/, undefined],
-    ['a preface without settings', [PREFACE], /./, undefined],
-    ['half a header block', [PREFACE, SETTINGS, Buffer.from([0, 0, 2, 1, 0, 0, 0, 0, 1, 0x82, 0x86])], /./, undefined],
+    ['a preface without settings', [PREFACE], /./, 'headers-timeout'],
+    [
+      'half a header block',
+      [PREFACE, SETTINGS, Buffer.from([0, 0, 2, 1, 0, 0, 0, 0, 1, 0x82, 0x86])],
+      /./,
+      'headers-timeout',
+    ],
   ];
   await using rig = await startRig([], SHORT);
   for (const [name, parts, answer, reason] of stalled) {

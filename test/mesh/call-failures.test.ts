@@ -6,12 +6,15 @@ import http2 from 'node:http2';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 
-import { http2Client, type Http2Connection } from '../../gateway/http2/client.ts';
-import { LINK_LIMITS } from '../../gateway/http2/server.ts';
+import { systemClock } from '../../base/clock.ts';
+import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
+import { type ConnectedHttp2, connectHttp2 } from '../../gateway/socket/http2-socket.ts';
 import { get, http1Service, http2Service, listen, startRig } from '../support/forward-rig.ts';
 
 const LIMIT = { timeout: 20_000 };
 const HOST = 'pay.eu.mesh.internal';
+/** What a gateway keeps of a body that it has sent (gateway/forward/held-body). */
+const KEPT_BYTES_MAX = 64 * 1024;
 const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
 
 interface Seen {
@@ -45,9 +48,9 @@ async function ask(port: number, headers: http2.OutgoingHttpHeaders, body?: stri
 /** A link whose other end does to each stream what `treat` does. */
 async function oddLink(
   treat: (stream: http2.ServerHttp2Stream) => void,
-): Promise<{ link: Http2Connection } & AsyncDisposable> {
+): Promise<{ link: ConnectedHttp2 } & AsyncDisposable> {
   const service = await http2Service(treat);
-  const link = http2Client(connect(service.port, '127.0.0.1'), LINK_LIMITS);
+  const link = connectHttp2(connect(service.port, '127.0.0.1'), { clock: systemClock, limits: LINK_CONNECTION });
   await link.ready;
   return {
     link,
@@ -93,10 +96,50 @@ test('a body of which nothing was read goes with the call to the other link', LI
   session.destroy();
 });
 
-test('a call whose body was begun is not sent twice: 503 with the reason', LIMIT, async () => {
+test('a body that was refused half-way goes whole to another link, up to what is kept of it', LIMIT, async () => {
+  let refusals = 0;
   await using odd = await oddLink((stream) => {
-    // Node would answer by itself for a stream whose request has ended.
-    stream.once('data', () => refuse(stream));
+    let taken = 0;
+    stream.on('data', (data: Buffer) => {
+      taken += data.length;
+      if (taken !== KEPT_BYTES_MAX) return;
+      refusals += 1;
+      refuse(stream);
+    });
+  });
+  const bodies: string[] = [];
+  await using service = await http1Service((request, response) => {
+    let body = '';
+    request.on('data', (data: Buffer) => (body += data.toString()));
+    request.on('end', () => {
+      bodies.push(body);
+      response.end('ok');
+    });
+  });
+  await using rig = await startRig([{ name: 'pay', protocol: 'http1', port: service.port }], { before: [odd.link] });
+  const session = http2.connect(`http://127.0.0.1:${rig.port}`);
+  const stream = session.request({ ':method': 'POST', ':path': '/', ':authority': HOST });
+  const body = Buffer.alloc(KEPT_BYTES_MAX, 'abcdefg').toString();
+  stream.write(body);
+  const learnt = once(stream, 'response');
+  while (bodies.length === 0) {
+    await new Promise((next) => setImmediate(next));
+    if (refusals === 1 && odd.link.streams === 0 && !stream.writableEnded) stream.end('!');
+  }
+  const [headers] = (await learnt) as [http2.IncomingHttpHeaders];
+  assert.equal(headers[':status'], 200);
+  assert.deepEqual([refusals, bodies.length, bodies[0] === `${body}!`], [1, 1, true]);
+  session.destroy();
+});
+
+test('a call of whose body more was sent than is kept is not sent twice: 503 with the reason', LIMIT, async () => {
+  await using odd = await oddLink((stream) => {
+    let taken = 0;
+    stream.on('data', (data: Buffer) => {
+      taken += data.length;
+      // Node would answer by itself for a stream whose request has ended.
+      if (taken === KEPT_BYTES_MAX + 1) refuse(stream);
+    });
   });
   let reached = 0;
   await using service = await http1Service((_request, response) => {
@@ -104,8 +147,13 @@ test('a call whose body was begun is not sent twice: 503 with the reason', LIMIT
     response.end();
   });
   await using rig = await startRig([{ name: 'pay', protocol: 'http1', port: service.port }], { before: [odd.link] });
-  const seen = await ask(rig.port, { ':method': 'POST' }, 'once');
-  assert.deepEqual([seen.status, seen.reason, reached], ['503', 'link-refused', 0]);
+  const session = http2.connect(`http://127.0.0.1:${rig.port}`);
+  const stream = session.request({ ':method': 'POST', ':path': '/', ':authority': HOST });
+  stream.on('error', () => undefined);
+  stream.write(Buffer.alloc(KEPT_BYTES_MAX + 1, 'x'));
+  const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+  assert.deepEqual([headers[':status'], headers['jumpgate-reason'], reached], [503, 'link-refused', 0]);
+  session.destroy();
 });
 
 test(
@@ -113,16 +161,24 @@ test(
   LIMIT,
   async () => {
     let broken = 0;
-    await using refusing = await oddLink(refuse);
+    let refusals = 0;
+    const count = (stream: http2.ServerHttp2Stream): void => {
+      refusals += 1;
+      refuse(stream);
+    };
     await using breaking = await oddLink((stream) => {
       broken += 1;
       stream.session?.destroy();
     });
     {
-      const before = [refusing.link, refusing.link, refusing.link, refusing.link];
+      await using one = await oddLink(count);
+      await using two = await oddLink(count);
+      await using three = await oddLink(count);
+      await using four = await oddLink(count);
+      const before = [one.link, two.link, three.link, four.link];
       await using rig = await startRig([{ name: 'pay', protocol: 'http1', port: 1 }], { before });
       const seen = await ask(rig.port, {});
-      assert.deepEqual([seen.status, seen.reason], ['503', 'link-refused']);
+      assert.deepEqual([seen.status, seen.reason, refusals], ['503', 'link-refused', 4]);
     }
     await using rig = await startRig([{ name: 'pay', protocol: 'http1', port: 1 }], { before: [breaking.link] });
     const seen = await ask(rig.port, {});

@@ -5,11 +5,12 @@ import type http from 'node:http';
 import http2 from 'node:http2';
 import { test } from 'node:test';
 
-import { type HeaderField } from '../../gateway/forward/exchange.ts';
-import { edgeCall, edgeEntry } from '../../gateway/edge/call.ts';
-import { recordRefusals } from '../../gateway/forward/entry.ts';
+import { EdgeCalls } from '../../gateway/edge/calls.ts';
+import { EdgePlans } from '../../gateway/edge/plans.ts';
 import { listenPlaintext } from '../../gateway/listen/plaintext.ts';
-import { systemClock } from '../../base/clock.ts';
+import { type Field } from '../../gateway/message/field.ts';
+import { field } from '../../gateway/message/names.ts';
+import { send, valueOf } from '../support/client-call.ts';
 import { get, http1Service, http2Service, startRig } from '../support/forward-rig.ts';
 
 const LIMIT = { timeout: 20_000 };
@@ -147,30 +148,23 @@ test('an early answer to an upload reaches the caller', LIMIT, async () => {
 test('on a link only callers of the peer’s own trust domain are believed, and loops are cut', LIMIT, async () => {
   await using service = await http1Service((_request, response) => response.end('ok'));
   await using rig = await startRig([{ name: 'pay', protocol: 'http1', port: service.port }]);
-  const ask = async (headers: readonly HeaderField[], authority = 'pay.eu.test'): Promise<string> => {
-    const head = {
-      method: 'GET',
-      path: '/',
-      authority,
-      scheme: 'https',
-      hasBody: false,
-      neverIndexed: [],
-      headers,
-    } as const;
-    const response = await rig.link.request(head, new AbortController().signal).response;
-    response.body.resume();
-    return response.headers.find(([name]) => name === 'jumpgate-reason')?.[1] ?? String(response.status);
+  const ask = async (fields: readonly Field[], authority = 'pay.eu.test'): Promise<string> => {
+    const { response, done } = send(rig.link, { authority, fields });
+    await done;
+    return valueOf(response.head?.fields, 'jumpgate-reason') ?? String(response.head?.status);
   };
-  const caller: HeaderField = ['jumpgate-caller', 'spiffe://us.test/w'];
-  const hops: HeaderField = ['jumpgate-hops', 'us.test'];
+  const caller = field('jumpgate-caller', 'spiffe://us.test/w');
+  const hops = field('jumpgate-hops', 'us.test');
   assert.equal(await ask([caller, hops]), '200');
   assert.equal(await ask([hops]), 'caller-missing');
-  assert.equal(await ask([caller, caller, hops]), 'caller-missing');
-  assert.equal(await ask([['jumpgate-caller', 'not an id'], hops]), 'caller-missing');
-  assert.equal(await ask([['jumpgate-caller', 'spiffe://eu.test/w'], hops]), 'caller-foreign');
-  assert.equal(await ask([['jumpgate-caller', 'spiffe://third.test/w'], hops]), 'caller-foreign');
-  assert.equal(await ask([caller, ['jumpgate-hops', 'eu.test, us.test']]), 'loop');
-  assert.equal(await ask([caller, ['jumpgate-hops', 'a,b,c,d,e']]), 'limit-hops');
+  assert.equal(await ask([caller, caller, hops]), 'header-malformed');
+  assert.equal(await ask([field('jumpgate-caller', 'not an id'), hops]), 'caller-missing');
+  assert.equal(await ask([field('jumpgate-caller', ''), hops]), 'caller-missing');
+  assert.equal(await ask([field('jumpgate-caller', 'spiffe://eu.test/w'), hops]), 'caller-foreign');
+  assert.equal(await ask([field('jumpgate-caller', 'spiffe://third.test/w'), hops]), 'caller-foreign');
+  assert.equal(await ask([caller, field('jumpgate-hops', 'eu.test, us.test')]), 'loop');
+  assert.equal(await ask([caller, field('jumpgate-hops', 'us.test'), field('jumpgate-hops', 'eu.test')]), 'loop');
+  assert.equal(await ask([caller, field('jumpgate-hops', 'a,b,c,d,e')]), 'limit-hops');
   assert.equal(await ask([caller, hops], 'pay.us.test'), 'no-route');
   assert.equal(await ask([caller, hops], 'pay.eu.test:443'), 'no-route');
 });
@@ -188,11 +182,11 @@ test(
       { name: 'web', protocol: 'http1', port: service.port },
       { name: 'closed', protocol: 'http1', port: service.port, peers: ['us'] },
     ]);
+    const plans = new EdgePlans('front', rig.edgeDeps);
     await using edge = await listenPlaintext({
       address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
-      clock: systemClock,
-      onCall: (incoming) => void edgeCall(incoming, 'front', rig.edgeDeps),
-      refusals: recordRefusals(edgeEntry('front'), rig.edgeDeps),
+      host: rig.listenHost,
+      listenerFor: (protocol) => new EdgeCalls(plans, { protocol, remoteAddress: '127.0.0.1' }),
     });
     const port = edge.address.kind === 'tcp' ? edge.address.port : 0;
     const spoofed = { 'x-forwarded-for': '6.6.6.6', 'x-forwarded-client-cert': 'URI=spiffe://eu.test/admin' };

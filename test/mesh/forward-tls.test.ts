@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 
 import { silentLog } from '../../base/log.ts';
+import { Views } from '../../gateway/forward/view.ts';
 import { openEdge } from '../../gateway/edge/listener.ts';
 import { openOutboundListener } from '../../gateway/outbound/listener.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
@@ -28,7 +29,14 @@ test('an edge takes HTTP/1.1 and HTTP/2 over TLS', LIMIT, async () => {
   await using rig = await startRig([{ name: 'web', protocol: 'http1', port: service.port }]);
   const credentials = pem(testDomain('edge.test').svid('/front'));
   const address = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
-  await using edge = await openEdge({ name: 'front', address, credentials, deps: rig.edgeDeps, log: silentLog });
+  await using edge = await openEdge({
+    name: 'front',
+    address,
+    credentials,
+    deps: rig.edgeDeps,
+    host: rig.listenHost,
+    log: silentLog,
+  });
   const port = edge.address.kind === 'tcp' ? edge.address.port : 0;
   const tls = { port, host: '127.0.0.1', rejectUnauthorized: false, agent: false } as const;
   const status = await new Promise((resolve, reject) => {
@@ -50,11 +58,12 @@ test('a mutual-TLS outbound listener takes its caller from an SVID of our own do
   const own = testDomain('eu.test');
   const other = testDomain('us.test');
   await using rig = await startRig([]);
-  const snapshot = { ...rig.edgeDeps.snapshots.current(), bundles: bundleMap(own, other) };
-  const snapshots = { ...rig.edgeDeps.snapshots, current: () => snapshot };
+  const snapshots = new ReplaceableSnapshot({ ...rig.edgeSnapshots.current(), bundles: bundleMap(own, other) });
   await using listener = await openOutboundListener({
     spec: { address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, caller: { kind: 'mutual-tls' } },
-    deps: { ...rig.edgeDeps, snapshots },
+    deps: { ...rig.edgeDeps, views: new Views(snapshots) },
+    host: rig.listenHost,
+    snapshots,
     svid: svidSource(own.svid('/jumpgate')),
     log: silentLog,
   });
@@ -84,11 +93,13 @@ test('a live mutual-TLS connection is cut when the root behind its SVID is no lo
   const own = testDomain('eu.test');
   const renewed = testDomain('eu.test');
   await using rig = await startRig([]);
-  const trusting = { ...rig.edgeDeps.snapshots.current(), trustDomain: own.trustDomain, bundles: bundleMap(own) };
+  const trusting = { ...rig.edgeSnapshots.current(), trustDomain: own.trustDomain, bundles: bundleMap(own) };
   const snapshots = new ReplaceableSnapshot(trusting);
   await using listener = await openOutboundListener({
     spec: { address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, caller: { kind: 'mutual-tls' } },
-    deps: { ...rig.edgeDeps, snapshots },
+    deps: { ...rig.edgeDeps, views: new Views(snapshots) },
+    host: rig.listenHost,
+    snapshots,
     svid: svidSource(own.svid('/jumpgate')),
     log: silentLog,
   });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { askSmall, type SmallAnswer } from '../../gateway/link/small-body.ts';
 import { startGateway, until, type TestGateway } from '../support/gateways.ts';
 import { testDomain } from '../support/trust.ts';
 
@@ -39,19 +40,38 @@ test('a call crosses a link to the other gateway, named after the link it came o
   await using both = await twoPeers();
   const { us, eu } = both;
   await linksUp(us, eu);
-  const head = { method: 'GET', path: '/x', scheme: 'https', headers: [], neverIndexed: [], hasBody: false } as const;
-  const outgoing = us.pool
-    .pick('eu')
-    ?.request({ ...head, authority: 'payments.eu.example' }, new AbortController().signal);
+  const ask = (authority: string): Promise<SmallAnswer> => {
+    const link = us.pool.pick('eu', []);
+    assert.ok(link !== undefined);
+    const signal = AbortSignal.timeout(20_000);
+    return askSmall(link, { method: 'GET', authority, path: '/x' }, { bytesMax: 1024, signal });
+  };
+  const answer = ask('payments.eu.example');
   await until('the call to arrive', () => eu.calls.length === 1);
   const arrived = eu.calls[0];
   assert.equal(arrived?.link.peer.name, 'us');
-  assert.equal(arrived.call.authority, 'payments.eu.example');
-  arrived.call.respond(204, [], true);
-  assert.equal((await outgoing?.response)?.status, 204);
-  const reserved = us.pool.pick('eu')?.request({ ...head, authority: 'other.jumpgate' }, new AbortController().signal);
-  assert.equal((await reserved?.response)?.status, 404);
+  assert.equal(arrived.link.calls > 0, true);
+  assert.equal(arrived.head.authority.value, 'payments.eu.example');
+  arrived.stream.respond({ status: 204, fields: [] }, true);
+  assert.equal((await answer).status, 204);
+  for (const reserved of ['other.jumpgate', 'OTHER.jumpgate.:443', 'hello.jumpgate']) {
+    assert.equal((await ask(reserved)).status, 404, reserved);
+  }
   assert.equal(eu.calls.length, 1);
+});
+
+test('a link gives the bundle of its gateway, and only that, at bundle.jumpgate', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  const link = us.pool.pick('eu', []);
+  assert.ok(link !== undefined);
+  const limits = { bytesMax: 1024, signal: AbortSignal.timeout(20_000) };
+  const ask = (path: string): Promise<SmallAnswer> =>
+    askSmall(link, { method: 'GET', authority: 'bundle.jumpgate', path }, limits);
+  const answer = await ask('/');
+  assert.deepEqual([answer.status, Buffer.from(answer.body).toString()], [200, '{"keys":[]}']);
+  assert.equal((await ask('/other')).status, 404);
 });
 
 test('a peer that was away when it was removed learns at its next dial that this may be why nothing works', async () => {
@@ -124,7 +144,7 @@ test('a new SVID replaces links without a moment in which there is none', async 
   const before = new Set(us.pool.all());
   us.svid.rotate(us.domain.svid('/jumpgate'));
   await until('new links', () => {
-    assert.notEqual(us.pool.pick('eu'), undefined);
+    assert.notEqual(us.pool.pick('eu', []), undefined);
     return us.pool.all().length === 2 && us.pool.all().every((link) => !before.has(link));
   });
 });

@@ -1,45 +1,44 @@
-/** Two gateways' call paths joined by a plain HTTP/2 connection in place of a link, and services behind the second. */
+/** Two gateways' call paths joined by plain HTTP/2 connections in place of links, and services behind the second. */
 import http from 'node:http';
 import http2 from 'node:http2';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { type Duplex } from 'node:stream';
 
 import { branded } from '../../base/brand.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
-import { type ExportProtocol } from '../../federation/policy/protocol.ts';
-import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
-import {
-  type Snapshot,
-  type SnapshotExport,
-  type SnapshotImport,
-  type SnapshotPeer,
-} from '../../federation/snapshot/snapshot.ts';
+import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { gatewayIdOf, parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
-import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
-import { type EdgeDeps } from '../../gateway/edge/call.ts';
-import { http2Client, type Http2Connection } from '../../gateway/http2/client.ts';
-import { LINK_LIMITS, serveHttp2 } from '../../gateway/http2/server.ts';
-import { inboundCall } from '../../gateway/inbound/call.ts';
-import { type Upstream } from '../../gateway/forward/exchange.ts';
-import { type CallListener, type ListenLimits } from '../../gateway/listen/connections.ts';
+import { type EdgeDeps } from '../../gateway/edge/plans.ts';
+import { type CallHost } from '../../gateway/forward/call.ts';
+import { Deadlines } from '../../gateway/forward/deadlines.ts';
+import { LiveCalls } from '../../gateway/forward/live-calls.ts';
+import { type PeerLinks } from '../../gateway/forward/peer-destination.ts';
+import { Views } from '../../gateway/forward/view.ts';
+import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
+import { InboundCalls } from '../../gateway/inbound/calls.ts';
+import { type CallListener, type ListenHost, type ListenLimits } from '../../gateway/listen/connections.ts';
+import { BufferPool } from '../../gateway/message/output.ts';
+import { type ClientConnection } from '../../gateway/message/stream.ts';
 import { openOutboundListener } from '../../gateway/outbound/listener.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
-import { type CallRecord } from '../../gateway/telemetry/call-record.ts';
+import { type ConnectedHttp2, connectHttp2, type Http2Socket, serveHttp2 } from '../../gateway/socket/http2-socket.ts';
+import { TunnelCalls } from '../../gateway/tcp/tunnel-calls.ts';
+import { type CallSubjectFacts, type EndedCall } from '../../gateway/telemetry/call-subject.ts';
+import { euSnapshot, peerOf, type RigService, US, usSnapshot } from './forward-snapshots.ts';
 
-export const US = parseTrustDomain('us.test');
-export const EU = parseTrustDomain('eu.test');
 export const WEB = parseSpiffeId('spiffe://us.test/ns/shop/sa/web');
-const ORIGIN = { file: 'rig.yaml', line: 1, column: 1 };
 
-/** A service by the name of its export. */
-export interface RigService {
-  readonly name: string;
-  readonly protocol: ExportProtocol;
-  readonly port: number;
-  /** Peers that may call it; by default `us`. */
-  readonly peers?: readonly string[];
+/** A call as it was recorded: an `EndedCall` is valid only then. */
+export type CallRecord = CallSubjectFacts &
+  Pick<EndedCall, 'protocol' | 'status' | 'grpcStatus' | 'verdict' | 'reason' | 'bytesIn' | 'bytesOut' | 'host'>;
+
+/** The connection that stands for a link. */
+export interface RigLink {
+  readonly client: ConnectedHttp2;
+  readonly server: Http2Socket;
 }
 
 export interface Rig extends AsyncDisposable {
@@ -47,11 +46,16 @@ export interface Rig extends AsyncDisposable {
   readonly listener: CallListener;
   /** Records of both gateways, in the order of their ends. */
   readonly records: CallRecord[];
-  /** The connection that stands for the link, for tests that speak on it as a peer would. */
-  readonly link: Http2Connection;
+  /** The first link, for tests that speak on it as a peer would. */
+  readonly link: ConnectedHttp2;
+  readonly links: readonly RigLink[];
+  readonly listenHost: ListenHost;
+  /** Calls under way, of both gateways. */
+  readonly live: LiveCalls;
+  /** For an edge of the mesh whose exports the services are, and for one of the mesh whose imports they are. */
   readonly edgeDeps: EdgeDeps;
-  /** Of the mesh whose imports these services are. */
   readonly importerDeps: EdgeDeps;
+  readonly edgeSnapshots: ReplaceableSnapshot;
   record(direction: CallRecord['direction']): Promise<CallRecord>;
 }
 
@@ -59,55 +63,106 @@ export interface Rig extends AsyncDisposable {
 export interface RigOptions {
   readonly address?: BindAddress;
   readonly limits?: Partial<ListenLimits>;
-  /** Links tried before the real one. */
-  readonly before?: readonly Upstream[];
+  /** Links tried before the real ones. */
+  readonly before?: readonly ClientConnection[];
+  /** Real links; 1 if not given. */
+  readonly linkCount?: number;
+}
+
+/** Records of calls, in the order of their ends. */
+class Records {
+  readonly all: CallRecord[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  record(call: EndedCall): void {
+    const { protocol, status, grpcStatus, verdict, reason, bytesIn, bytesOut, host } = call;
+    this.all.push({ ...call.subject.facts, protocol, status, grpcStatus, verdict, reason, bytesIn, bytesOut, host });
+    for (const wake of this.#waiting) wake();
+  }
+
+  async first(direction: CallRecord['direction']): Promise<CallRecord> {
+    for (;;) {
+      const found = this.all.find((each) => each.direction === direction);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+      });
+    }
+  }
+}
+
+/** Links of two gateways, without TLS and hello. */
+async function joinLinks(
+  count: number,
+  serve: (socket: Socket) => Http2Socket,
+): Promise<{ readonly links: readonly RigLink[] } & AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const accepted: ((server: Http2Socket) => void)[] = [];
+  const jump = createServer((socket) => {
+    sockets.add(socket);
+    accepted.shift()?.(serve(socket));
+  });
+  const port = await listen(jump);
+  const links: RigLink[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const served = new Promise<Http2Socket>((resolve) => {
+      accepted.push(resolve);
+    });
+    const client = connectHttp2(connect(port, '127.0.0.1'), { clock: systemClock, limits: LINK_CONNECTION });
+    await client.ready;
+    links.push({ client, server: await served });
+  }
+  return {
+    links,
+    [Symbol.asyncDispose]: async () => {
+      for (const { client } of links) client.destroy();
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => jump.close(resolve));
+    },
+  };
+}
+
+/** As the pool of links: the one with the fewest calls. */
+function linksOf(before: readonly ClientConnection[], links: readonly RigLink[]): PeerLinks {
+  return {
+    pick: (peer, tried) => {
+      if (peer !== 'eu') return undefined;
+      const isFree = (each: ClientConnection): boolean => each.usable && !tried.includes(each);
+      const free = links.map(({ client }) => client).filter(isFree);
+      return before.find(isFree) ?? free.sort((one, other) => one.streams - other.streams)[0];
+    },
+  };
 }
 
 export async function startRig(services: readonly RigService[], options: RigOptions = {}): Promise<Rig> {
-  const records: CallRecord[] = [];
-  const waiting = new Set<() => void>();
-  const sink = {
-    record: (record: CallRecord): void => {
-      records.push(record);
-      for (const wake of waiting) wake();
-    },
-  };
-  const pools = createServicePools(systemClock);
-  const eu = source(euSnapshot(services));
+  const records = new Records();
+  const listenHost = { clock: systemClock, buffers: new BufferPool() };
+  const pools = createServicePools(listenHost);
+  const deadlines = new Deadlines(systemClock);
+  const live = new LiveCalls();
+  const host: CallHost = { clock: systemClock, deadlines, live, sink: records };
+  const eu = new ReplaceableSnapshot(euSnapshot(services));
+  const us = new ReplaceableSnapshot(usSnapshot(services));
   const identity = branded<object, 'VerifiedIdentity'>({
     kind: 'verified',
     id: gatewayIdOf(US),
     trustDomain: US,
   }) as unknown as VerifiedIdentity;
-  const sockets = new Set<Socket>();
-  const jump = createServer((socket) => {
-    sockets.add(socket);
-    serveHttp2(socket, {
-      scheme: 'https',
-      remoteAddress: '',
-      limits: LINK_LIMITS,
-      onCall: (call) => {
-        void inboundCall(
-          call,
-          { peer: peerOf('us', US), identity },
-          { snapshots: eu, services: pools, clock: systemClock, sink },
-        );
-      },
-    });
+  const inbound = { views: new Views(eu), services: pools, host, tunnels: new TunnelCalls(host, eu) };
+  const joined = await joinLinks(options.linkCount ?? 1, (socket) => {
+    const listener = new InboundCalls(inbound, { peer: peerOf('us', US), identity });
+    return serveHttp2(socket, { ...listenHost, scheme: 'https', limits: LINK_CONNECTION, listener });
   });
-  const link = http2Client(connect(await listen(jump), '127.0.0.1'), LINK_LIMITS);
-  await link.ready;
-  const us = source(usSnapshot(services));
-  const before = [...(options.before ?? [])];
-  const links = {
-    pick: (peer: string) => before.shift() ?? (peer === 'eu' && link.usable ? link : undefined),
-  };
+  const links = linksOf(options.before ?? [], joined.links);
+  const first = joined.links[0]?.client ?? assertNever();
   const listener = await openOutboundListener({
     spec: {
       address: options.address ?? { kind: 'tcp', host: '127.0.0.1', port: 0 },
       caller: { kind: 'as', id: WEB },
     },
-    deps: { snapshots: us, links, clock: systemClock, sink },
+    deps: { views: new Views(us), links, host },
+    host: listenHost,
+    snapshots: us,
     svid: { current: () => assertNever(), watch: () => ({ [Symbol.dispose]: () => undefined }) },
     log: silentLog,
     limits: options.limits ?? {},
@@ -115,109 +170,26 @@ export async function startRig(services: readonly RigService[], options: RigOpti
   return {
     port: listener.address.kind === 'tcp' ? listener.address.port : 0,
     listener,
-    records,
-    link,
-    edgeDeps: { snapshots: eu, links, services: pools, clock: systemClock, sink },
-    importerDeps: { snapshots: us, links, services: pools, clock: systemClock, sink },
-    record: async (direction) => {
-      for (;;) {
-        const found = records.find((each) => each.direction === direction);
-        if (found !== undefined) return found;
-        await new Promise<void>((resolve) => {
-          waiting.add(resolve);
-        });
-      }
-    },
+    records: records.all,
+    link: first,
+    links: joined.links,
+    listenHost,
+    live,
+    edgeSnapshots: eu,
+    edgeDeps: { views: new Views(eu), links, services: pools, host },
+    importerDeps: { views: new Views(us), links, services: pools, host },
+    record: (direction) => records.first(direction),
     [Symbol.asyncDispose]: async () => {
       await listener[Symbol.asyncDispose]();
-      link.destroy();
+      await joined[Symbol.asyncDispose]();
       pools[Symbol.dispose]();
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => jump.close(resolve));
+      deadlines[Symbol.dispose]();
     },
   };
 }
 
 function assertNever(): never {
-  throw new Error('no svid is needed');
-}
-
-function source(snapshot: Snapshot): { current(): Snapshot; watch(): Disposable } {
-  return { current: () => snapshot, watch: () => ({ [Symbol.dispose]: () => undefined }) };
-}
-
-function peerOf(name: string, trustDomain: typeof US): SnapshotPeer {
-  return { name, trustDomain, gatewayId: gatewayIdOf(trustDomain), gateways: [] };
-}
-
-function base(mesh: string, trustDomain: typeof US): Snapshot {
-  return {
-    mesh,
-    trustDomain,
-    gatewayId: gatewayIdOf(trustDomain),
-    generations: { trust: 1, policy: 1, imports: new Map() },
-    limits: DEFAULT_LIMITS,
-    bundles: new Map(),
-    peers: new Map(),
-    exports: new Map(),
-    imports: new Map(),
-    routes: [],
-  };
-}
-
-function euSnapshot(services: readonly RigService[]): Snapshot {
-  const exports = services.map((each): [string, SnapshotExport] => [
-    each.name,
-    {
-      name: each.name,
-      protocol: each.protocol,
-      backends: [{ host: '127.0.0.1', port: each.port }],
-      authority: undefined,
-      serverNames: [],
-      limits: {},
-      allow: [{ peers: each.peers ?? ['us', 'self'], origin: ORIGIN }],
-      origin: ORIGIN,
-    },
-  ]);
-  const routes = services.map((each) => ({
-    name: each.name,
-    edge: 'front',
-    hosts: [`${each.name}.example.com`],
-    path: '/**',
-    to: { kind: 'export' as const, name: each.name },
-    origin: ORIGIN,
-  }));
-  return { ...base('eu', EU), peers: new Map([['us', peerOf('us', US)]]), exports: new Map(exports), routes };
-}
-
-function usSnapshot(services: readonly RigService[]): Snapshot {
-  const names = [...services.map((each) => each.name), 'missing'];
-  const imports = names.map((name): [string, SnapshotImport] => [
-    name,
-    {
-      name,
-      peer: 'eu',
-      peerTrustDomain: EU,
-      export: name,
-      hosts: [`${name}.eu.mesh.internal`],
-      protocol: undefined,
-      serverNames: [],
-      listen: undefined,
-      who: ['spiffe://us.test/**'],
-      state: 'active',
-      origin: ORIGIN,
-    },
-  ]);
-  const denied: SnapshotImport = { ...imports[0]![1], name: 'denied', hosts: ['denied.eu.mesh.internal'], who: [] };
-  const down: SnapshotImport = { ...imports[0]![1], name: 'down', peer: 'gone', hosts: ['down.gone.mesh.internal'] };
-  return {
-    ...base('us', US),
-    peers: new Map([
-      ['eu', peerOf('eu', EU)],
-      ['gone', peerOf('gone', EU)],
-    ]),
-    imports: new Map([...imports, ['denied', denied], ['down', down]]),
-  };
+  throw new Error('is not needed, or is there');
 }
 
 export async function listen(server: Server | http.Server | http2.Http2Server): Promise<number> {
@@ -228,23 +200,38 @@ export async function listen(server: Server | http.Server | http2.Http2Server): 
 }
 
 /** A node:http service that is gone with its connections when disposed of. */
-export async function http1Service(listener: http.RequestListener): Promise<{ port: number } & AsyncDisposable> {
+export async function http1Service(
+  listener: http.RequestListener,
+  onUpgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void,
+): Promise<{ port: number } & AsyncDisposable> {
   const server = http.createServer(listener);
+  const upgraded = new Set<Duplex>();
+  if (onUpgrade !== undefined) {
+    server.on('upgrade', (request: http.IncomingMessage, socket: Duplex, head: Buffer) => {
+      upgraded.add(socket);
+      socket.on('error', () => undefined);
+      onUpgrade(request, socket, head);
+    });
+  }
   const port = await listen(server);
   return {
     port,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
 }
 
+/** Node's 10 MB are fewer than stalled readers hold. */
+const SESSION_MIB_MAX = 4_096;
+
 /** A node:http2 service with prior knowledge. */
 export async function http2Service(
   onStream: (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void,
 ): Promise<{ port: number } & AsyncDisposable> {
-  const server = http2.createServer();
+  const server = http2.createServer({ settings: { enableConnectProtocol: true }, maxSessionMemory: SESSION_MIB_MAX });
   const sessions = new Set<http2.ServerHttp2Session>();
   server.on('session', (session) => {
     sessions.add(session);

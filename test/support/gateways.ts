@@ -1,5 +1,5 @@
 /** Two gateways' links and control streams in one process: real TLS on port 0, stores in memory, snapshots set by the test. */
-import { systemClock } from '../../base/clock.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import { Lifetime } from '../../base/lifetime.ts';
 import { silentLog } from '../../base/log.ts';
 import { memoryStore } from '../../base/store/memory.ts';
@@ -15,7 +15,6 @@ import { servePeering } from '../../federation/peering/server.ts';
 import { type SessionTiming } from '../../federation/peering/session.ts';
 import { PeeringSupervisor } from '../../federation/peering/supervisor.ts';
 import { type Snapshot, type SnapshotPeer, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
-import { type IncomingCall } from '../../gateway/forward/exchange.ts';
 import { listenForLinks, type LinkListener } from '../../gateway/link/accept.ts';
 import { type AcceptedLink } from '../../gateway/link/accepted-link.ts';
 import { LinkDialer } from '../../gateway/link/dial.ts';
@@ -24,6 +23,10 @@ import { JoinServer } from '../../gateway/link/join-server.ts';
 import { openPeeringBridge } from '../../gateway/link/peering-bridge.ts';
 import { joinerReach } from '../../gateway/link/reach.ts';
 import { LinkPool } from '../../gateway/link/pool.ts';
+import { UnreadBody } from '../../gateway/link/small-body.ts';
+import { type RequestHead } from '../../gateway/message/head.ts';
+import { BufferPool } from '../../gateway/message/output.ts';
+import { type ServerStream } from '../../gateway/message/stream.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
@@ -37,6 +40,13 @@ const TIMING: SessionTiming = { heartbeatMs: 100, degradedAfterMs: 2_000, closed
 /** A snapshot that the test replaces. */
 export interface TestSnapshots extends SnapshotSource {
   set(change: Partial<Snapshot>): void;
+}
+
+/** A call that came in over a link. */
+export interface ArrivedCall {
+  readonly stream: ServerStream;
+  readonly head: RequestHead;
+  readonly link: AcceptedLink;
 }
 
 /** One gateway, as far as links go. */
@@ -54,7 +64,7 @@ export interface TestGateway extends AsyncDisposable {
   readonly identity: MeshIdentity;
   readonly port: number;
   /** Calls that came in over links, none answered by itself. */
-  readonly calls: { readonly call: IncomingCall; readonly link: AcceptedLink }[];
+  readonly calls: ArrivedCall[];
   readonly catalogues: Map<string, ImportedCatalogue>;
   exports: readonly CatalogueEntry[];
   /** Registers `other` under the first label of its trust domain. */
@@ -72,13 +82,18 @@ export async function until(what: string, state: () => boolean | Promise<boolean
 }
 
 /** Starts one gateway. `hello` overrides parts of what it says of itself. */
-export async function startGateway(trustDomain: string, hello: Partial<Hello> = {}): Promise<TestGateway> {
+export async function startGateway(
+  trustDomain: string,
+  hello: Partial<Hello> = {},
+  clock: Clock = systemClock,
+): Promise<TestGateway> {
   const domain = testDomain(trustDomain);
   const failures: unknown[] = [];
   const lifetime = new Lifetime((task, error) => failures.push(task, error));
   const svid = svidSource(domain.svid('/jumpgate'));
   const snapshots = testSnapshots(domain);
   const pool = new LinkPool();
+  const buffers = new BufferPool();
   const store = memoryStore();
   const instance = `${trustDomain.split('.')[0] ?? 'x'}-1`;
   const own: Hello = {
@@ -101,11 +116,11 @@ export async function startGateway(trustDomain: string, hello: Partial<Hello> = 
   const state = { exports: [] as readonly CatalogueEntry[] };
   const calls: TestGateway['calls'] = [];
   const catalogues = new Map<string, ImportedCatalogue>();
-  const bridge = lifetime.use(await openPeeringBridge({ runtime, pool, log: silentLog }));
+  const bridge = lifetime.use(await openPeeringBridge({ runtime, pool, clock, log: silentLog }));
   const client = lifetime.use(createPeeringClient({ socketPath: runtime.clientSocket, token: runtime.token }));
   const supervisor = new PeeringSupervisor({
     self: { trustDomain: domain.trustDomain, instance, epoch: own.epoch },
-    clock: systemClock,
+    clock,
     log: silentLog,
     open: (peer, to) => client.open(peer, to),
     instancesOf: (peer) => pool.instancesOf(peer),
@@ -134,10 +149,17 @@ export async function startGateway(trustDomain: string, hello: Partial<Hello> = 
       svid,
       snapshot: snapshots,
       hello: own,
-      clock: systemClock,
+      clock,
       log: silentLog,
-      onCall: (call, link) => void calls.push({ call, link }),
-      onPeering: (call, link) => bridge.serve(call, link),
+      callsFor: (link) => ({
+        onRequest: (stream, head) => {
+          calls.push({ stream, head, link });
+          return new UnreadBody(stream);
+        },
+        onRefused: () => undefined,
+      }),
+      peeringFor: (link) => bridge.peeringFor(link),
+      buffers,
       bundleDocument: () => '{"keys":[]}',
       onJoin: (connection) => joins.serve(connection),
     }),
@@ -149,7 +171,8 @@ export async function startGateway(trustDomain: string, hello: Partial<Hello> = 
       pool,
       hello: own,
       linksPerPeer: 2,
-      clock: systemClock,
+      buffers,
+      clock,
       log: silentLog,
       backoff: { minMs: 10, maxMs: 100 },
     }),

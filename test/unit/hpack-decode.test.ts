@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
 import { type BlockLimits, HpackDecoder } from '../../gateway/http2/hpack/decoder.ts';
+import { type Field } from '../../gateway/message/field.ts';
 import { fieldName } from '../../gateway/message/names.ts';
 import { decodeHex, pairs, rawHex, ROOMY } from '../support/hpack-blocks.ts';
 
@@ -138,11 +139,34 @@ suite('objects', () => {
 
   test('literal names that are well known are the shared object, others one object while they come again', () => {
     const decoder = new HpackDecoder(4096);
-    assert.ok(decodeHex(decoder, `00${rawHex('traceparent')}00 00${rawHex('x-a')}00 00${rawHex('x-a')}00`));
+    assert.ok(decodeHex(decoder, `00${rawHex('traceparent')}00 00${rawHex('x-a')}00 00${rawHex('x-a')}0161`));
     const [trace, first, second] = decoder.fields;
     assert.equal(trace?.name, fieldName('traceparent'));
     assert.equal(first?.name, second?.name);
     assert.notEqual(first, second);
+  });
+
+  test('a literal that comes again without entering the table is the same object, another value or name never is', () => {
+    const decoder = new HpackDecoder(4096);
+    const path = (value: string): Field | undefined => {
+      assert.ok(decodeHex(decoder, `04${rawHex(value)}`));
+      return decoder.fields[0];
+    };
+    const first = path('/orders/1');
+    assert.equal(first?.value, '/orders/1');
+    assert.equal(path('/orders/1'), first);
+    for (const other of ['/orders/2', '/orders/11', '/order/s1', '', '/Orders/1', 'x'.repeat(200)]) {
+      assert.equal(path(other)?.value, other);
+      assert.notEqual(path(other), first);
+    }
+    assert.ok(decodeHex(decoder, `01${rawHex('/orders/1')}`));
+    const [named] = decoder.fields;
+    assert.notEqual(named, first);
+    assert.equal(named?.name.text, ':authority');
+    // Never-indexed stays sensitive, whatever came before.
+    assert.ok(decodeHex(decoder, `14${rawHex('/orders/1')}`));
+    const [never] = decoder.fields;
+    assert.equal(never?.sensitive, true);
   });
 
   test('each block has an array of its own', () => {

@@ -1,4 +1,4 @@
-/** Documents of tcp and tls: what is valid, the exact message of what is not, and what a later version alone accepts. */
+/** Documents of tcp and tls: what is valid, the exact message of what is not, and how a version refuses what it lacks. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,9 +23,9 @@ const tell = (name: string): string =>
 
 test('the examples of tcp and tls are valid beside the others', async (t) => {
   const path = await directory(t, {});
-  for (const name of ['mesh.yaml', 'peer.yaml', 'tunnels/tcp.yaml', 'tunnels/tls.yaml'])
-    await writeFile(join(path, name.replace('/', '-')), await readFile(join(EXAMPLES, name)));
-  const loaded = await load(path);
+  for (const name of ['mesh.yaml', 'peer.yaml', 'tcp.yaml', 'tls.yaml'])
+    await writeFile(join(path, name), await readFile(join(EXAMPLES, name)));
+  const loaded = await loadResources(path);
   const { exports, imports } = setOf(loaded);
   assert.deepEqual(
     messages(loaded, path).filter((line) => !line.includes('without who')),
@@ -46,6 +46,16 @@ test('the examples of tcp and tls are valid beside the others', async (t) => {
     imports.map(({ spec: { listen } }) => listen?.caller),
     Array.from({ length: 3 }, () => ({ kind: 'as', id: 'spiffe://us-east.example.org/ns/shop/sa/web' })),
   );
+});
+
+test('nothing of tcp and tls is refused as not enforced', async (t) => {
+  const path = await directory(t, {
+    'mesh.yaml': MESH,
+    'x.yaml': doc('Export', 'a', `{ ${TLS}, serverNames: [a.example] }`),
+    'y.yaml': doc('Export', 'b', `{ ${TCP} }`),
+    'z.yaml': doc('Import', 'a', `{ ${IMPORT}, listen: 127.0.0.1:5432 }`),
+  });
+  assert.equal(setOf(await loadResources(path)).exports.length, 2);
 });
 
 test('a listener of an import is an address, a socket, with a caller or by mutual TLS', async (t) => {

@@ -1,47 +1,26 @@
 /** Access log and metrics. */
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import test from 'node:test';
 
 import { silentLog } from '../../base/log.ts';
-import { formatCall, openAccessLog } from '../../gateway/telemetry/access-log.ts';
-import { type CallRecord } from '../../gateway/telemetry/call-record.ts';
-import { createMetrics, outcomeOf } from '../../gateway/telemetry/metrics.ts';
+import { AccessLineFormat } from '../../gateway/telemetry/access-line.ts';
+import { openAccessLogLines } from '../../gateway/telemetry/access-log-lines.ts';
+import { CallCounters } from '../../gateway/telemetry/call-counters.ts';
+import { OUTCOMES, outcomeIndex } from '../../gateway/telemetry/call-counts.ts';
+import { CallSinks } from '../../gateway/telemetry/call-sinks.ts';
+import { type EndedCall } from '../../gateway/telemetry/call-subject.ts';
+import { createMetrics } from '../../gateway/telemetry/metrics.ts';
 import { type GatewaySample, type PeerSample } from '../../gateway/telemetry/sample.ts';
-import { RecordedLog } from '../support/admin-operations.ts';
+import { endedCall as call, subjectOf } from '../support/ended-calls.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-function call(changes: Partial<CallRecord> = {}): CallRecord {
-  return {
-    direction: 'inbound',
-    listener: 'jump',
-    startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5),
-    durationMs: 12.3456,
-    caller: 'spiffe://eu-west.example.org/shop',
-    gateway: 'spiffe://eu-west.example.org/jumpgate',
-    peer: 'eu-west',
-    export: 'payments',
-    import: undefined,
-    host: 'payments.example',
-    method: 'GET',
-    path: '/',
-    protocol: 'http2',
-    status: 200,
-    grpcStatus: undefined,
-    verdict: 'permit',
-    reason: undefined,
-    rule: 'payments.allow[0]',
-    origin: 'exports.yaml:3:5',
-    bytesIn: 5,
-    bytesOut: 7,
-    ...changes,
-  };
-}
-
 const clock = new ManualClock();
+
+const formatCall = (ended: EndedCall): string => new AccessLineFormat().format(ended);
 
 const lines = (text: string): readonly Readonly<Record<string, unknown>>[] =>
   text
@@ -76,20 +55,20 @@ test('a line names both identities, verdict, rule, times and bytes', () => {
 
 test('control characters of a caller are escaped, so that a call is one line and steers no terminal', () => {
   const evil = 'a\n{"forged":1}\r\u001b[31m\u007f\u0085\u009b\u2028\u202e\ufeff\ud800b';
-  const line = formatCall(call({ path: evil, host: evil }));
+  const line = formatCall(call({ target: evil, host: evil }));
   assert.equal(line.indexOf('\n'), line.length - 1);
   assert.match(line, /^[\x20-\x7e]*\n$/);
   assert.equal(lines(line)[0]?.['path'], evil);
 });
 
 test('a field of a caller is cut at 8 KiB', () => {
-  assert.ok(formatCall(call({ path: 'a'.repeat(100_000) })).length < 10_000);
+  assert.ok(formatCall(call({ target: 'a'.repeat(100_000) })).length < 10_000);
 });
 
 test('lines reach the file in order, and all of them before it is closed', async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, 'access.log');
-  const log = await openAccessLog({ target: { kind: 'file', path }, log: silentLog, clock });
+  const log = await openAccessLogLines({ target: { kind: 'file', path }, log: silentLog, clock });
   for (let index = 0; index < 5000; index += 1) log.record(call({ status: index }));
   await log[Symbol.asyncDispose]();
   log.record(call());
@@ -99,27 +78,6 @@ test('lines reach the file in order, and all of them before it is closed', async
   );
   assert.equal(log.dropped, 1);
   assert.equal(statSync(path).mode & 0o007, 0);
-});
-
-test('after a rotation the log goes to the new file, and no line is lost', async () => {
-  using directory = temporaryDirectory();
-  const path = join(directory.path, 'access.log');
-  await using log = await openAccessLog({ target: { kind: 'file', path }, log: silentLog, clock });
-  log.record(call({ path: '/before' }));
-  await log.flush();
-  renameSync(path, `${path}.1`);
-  log.record(call({ path: '/between' }));
-  await log.reopen();
-  log.record(call({ path: '/after' }));
-  await log.flush();
-  assert.deepEqual(
-    lines(readFileSync(`${path}.1`, 'utf8')).map((line) => line['path']),
-    ['/before', '/between'],
-  );
-  assert.deepEqual(
-    lines(readFileSync(path, 'utf8')).map((line) => line['path']),
-    ['/after'],
-  );
 });
 
 test('a stalled output drops lines beyond the queue and counts them; the rest is written when it moves again', async () => {
@@ -136,10 +94,10 @@ test('a stalled output drops lines beyond the queue and counts them; the rest is
       }
     },
   });
-  const log = await openAccessLog({ target: { kind: 'stream', stream }, log: silentLog, clock, queueLinesMax: 3 });
-  log.record(call({ path: '/0' }));
+  const log = await openAccessLogLines({ target: { kind: 'stream', stream }, log: silentLog, clock, queueLinesMax: 3 });
+  log.record(call({ target: '/0' }));
   await stalled.promise;
-  for (const path of ['/1', '/2', '/3', '/4', '/5']) log.record(call({ path }));
+  for (const path of ['/1', '/2', '/3', '/4', '/5']) log.record(call({ target: path }));
   assert.equal(log.dropped, 2);
   first?.();
   await log[Symbol.asyncDispose]();
@@ -147,35 +105,6 @@ test('a stalled output drops lines beyond the queue and counts them; the rest is
     lines(written.join('')).map((line) => line['path']),
     ['/0', '/1', '/2', '/3'],
   );
-});
-
-test('an output whose reader has stopped does not keep the log from closing', async () => {
-  const stuck = Promise.withResolvers<true>();
-  const stream = new Writable({
-    write: () => {
-      stuck.resolve(true);
-    },
-  });
-  const log = await openAccessLog({ target: { kind: 'stream', stream }, log: silentLog, clock });
-  log.record(call());
-  await stuck.promise;
-  log.record(call());
-  const closed = log[Symbol.asyncDispose]();
-  clock.advance(5000);
-  await closed;
-  assert.equal(log.dropped, 1);
-});
-
-test('an output that fails is told of once, counted, and never throws at a call', async () => {
-  const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('ENOSPC')), autoDestroy: false });
-  const told = new RecordedLog();
-  await using log = await openAccessLog({ target: { kind: 'stream', stream }, log: told, clock });
-  log.record(call());
-  await log.flush();
-  log.record(call());
-  await log.flush();
-  assert.equal(log.dropped, 2);
-  assert.equal(told.lines.length, 1);
 });
 
 const PEER: PeerSample = {
@@ -215,10 +144,13 @@ function sampled(changes: Partial<GatewaySample> = {}): GatewaySample {
 
 const known = () => ({ peers: new Set(['eu-west']), exports: new Set(['payments']) });
 
+const counts = () => ({ calls: [], denials: [] });
+
 test('calls are counted by peer, export and outcome, with their latency', async () => {
-  const metrics = createMetrics({ version: '1', known, sample: () => sampled() });
-  metrics.record(call());
-  metrics.record(call({ verdict: 'denial', reason: 'denied-by-export', status: 403 }));
+  const counters = new CallCounters({ known });
+  const metrics = createMetrics({ version: '1', counts: () => counters.snapshot(), sample: () => sampled() });
+  counters.record(call());
+  counters.record(call({ verdict: 'denial', reason: 'denied-by-export', status: 403 }));
   const text = await metrics.text();
   assert.match(text, /jumpgate_calls_total\{direction="inbound",peer="eu-west",export="payments",outcome="ok"\} 1/);
   assert.match(text, /jumpgate_calls_total\{direction="inbound",peer="eu-west",export="payments",outcome="denied"\} 1/);
@@ -231,9 +163,12 @@ test('calls are counted by peer, export and outcome, with their latency', async 
 });
 
 test('names that configuration does not know become "unknown", so a caller makes no series', async () => {
-  const metrics = createMetrics({ version: '1', known, sample: () => sampled() });
-  for (let index = 0; index < 1000; index += 1)
-    metrics.record(call({ peer: `p${index}`, export: `e${index}"}\n`, verdict: 'denial', reason: `R ${index}` }));
+  const counters = new CallCounters({ known });
+  const metrics = createMetrics({ version: '1', counts: () => counters.snapshot(), sample: () => sampled() });
+  for (let index = 0; index < 1000; index += 1) {
+    const subject = subjectOf({ peer: `p${index}`, export: `e${index}"}\n` });
+    counters.record(call({ subject, verdict: 'denial', reason: `R ${index}` }));
+  }
   const text = await metrics.text();
   const series = text.split('\n').filter((line) => line.startsWith('jumpgate_calls_total{'));
   assert.deepEqual(series, [
@@ -247,7 +182,7 @@ test('names that configuration does not know become "unknown", so a caller makes
 
 test('a scrape shows the state of the gateway as it is now, and forgets peers that are gone', async () => {
   let now = sampled();
-  const metrics = createMetrics({ version: '1.2.3', known, sample: () => now });
+  const metrics = createMetrics({ version: '1.2.3', counts, sample: () => now });
   const text = await metrics.text();
   for (const line of [
     'jumpgate_build_info{version="1.2.3"} 1',
@@ -280,7 +215,7 @@ test('a scrape shows the state of the gateway as it is now, and forgets peers th
 });
 
 test('the trailers decide the outcome of a gRPC call', () => {
-  const outcome = (changes: Partial<CallRecord>): string => outcomeOf(call(changes));
+  const outcome = (changes: Partial<EndedCall>): string | undefined => OUTCOMES[outcomeIndex(call(changes))];
   assert.equal(outcome({ grpcStatus: 0 }), 'ok');
   assert.equal(outcome({ grpcStatus: 5 }), 'client-error');
   assert.equal(outcome({ grpcStatus: 14 }), 'server-error');
@@ -288,4 +223,15 @@ test('the trailers decide the outcome of a gRPC call', () => {
   assert.equal(outcome({ status: 503 }), 'server-error');
   assert.equal(outcome({ verdict: 'denial', status: 403 }), 'denied');
   assert.equal(outcome({ verdict: 'error', status: 503 }), 'failed');
+});
+
+test('every sink of a call is told of it once, in order', () => {
+  const told: string[] = [];
+  const sinks = new CallSinks([
+    { record: ({ status }) => told.push(`log ${status}`) },
+    { record: ({ status }) => told.push(`metrics ${status}`) },
+  ]);
+  sinks.record(call({ status: 200 }));
+  sinks.record(call({ status: 503 }));
+  assert.deepEqual(told, ['log 200', 'metrics 200', 'log 503', 'metrics 503']);
 });

@@ -10,7 +10,7 @@ import { type Logger } from '../../base/log.ts';
 import { type Bundle } from '../bundle/bundle.ts';
 import { writeBundleDocument } from '../bundle/document.ts';
 import { ownSockets, type TlsListener } from '../tls/accept.ts';
-import { bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { credentialsOf, serverTlsContext } from '../tls/context.ts';
 import { tlsReason } from '../tls/failure.ts';
 import { RefusalLog } from '../tls/refusal-log.ts';
@@ -19,6 +19,8 @@ import { type SvidSource } from '../x509/svid.ts';
 /** What to serve, and where. */
 export interface BundleEndpointServerOptions {
   readonly address: ServerAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   /** The endpoint's own identity; new handshakes follow its rotation. */
   readonly svid: SvidSource;
   /** The newest bundle, asked for at every request: nothing stale after a rotation. */
@@ -87,7 +89,7 @@ export async function serveBundle(options: BundleEndpointServerOptions): Promise
     refusals.refused({ remoteAddress: socket.remoteAddress, code: codeOf(error) ?? 'tls', reason: tlsReason(error) });
     socket.destroy();
   });
-  const address = await bindServer(server, options.address);
+  const address = await (options.bind ?? bindServer)(server, options.address);
   server.on('error', (error) => options.log.error('bundle listener failed', { error }));
   const watch = followRotation(server, options);
   return {

@@ -5,7 +5,7 @@ import { createServer as createTlsServer, type SecureContextOptions, type TlsOpt
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
-import { bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { tlsReason } from './failure.ts';
 import { RefusalLog } from './refusal-log.ts';
 
@@ -44,6 +44,8 @@ export interface TlsAcceptor extends TlsListener {
 /** How to accept. */
 export interface AcceptOptions {
   readonly address: ServerAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   readonly context: SecureContextOptions;
   /** Options of the server rather than of its context. */
   readonly server: Pick<TlsOptions, 'requestCert' | 'ALPNCallback' | 'ALPNProtocols'>;
@@ -91,7 +93,7 @@ export async function acceptTls(options: AcceptOptions): Promise<TlsAcceptor> {
   terminator.on('secureConnection', (socket) => {
     judge(socket, options, refusals);
   });
-  const address = await bindServer(server, options.address);
+  const address = await (options.bind ?? bindServer)(server, options.address);
   server.on('error', (error) => options.log.error('listener failed', { error }));
   return {
     ...owned,
@@ -126,8 +128,11 @@ export function ownSockets(server: Server): Pick<TlsListener, 'stopAccepting' | 
   });
   let bound = false;
   server.once('listening', () => (bound = true));
+  let stopped = false;
   const stopAccepting = async (): Promise<void> => {
-    if (server.listening) server.close();
+    if (!bound || stopped) return;
+    stopped = true;
+    server.close();
   };
   return {
     stopAccepting,

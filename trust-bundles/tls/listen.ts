@@ -6,13 +6,15 @@ import { type Logger } from '../../base/log.ts';
 import { type Verification } from '../verify/verified-identity.ts';
 import { type SvidSource } from '../x509/svid.ts';
 import { type AcceptLimits, acceptTls, type Refuse, type TlsListener } from './accept.ts';
-import { type ServerAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from './connection.ts';
 import { mutualTlsContext, serverTlsContext, type TlsCredentials } from './context.ts';
 import { peerChain } from './peer-chain.ts';
 
 interface ListenOptions {
   readonly address: ServerAddress;
+  /** Default `bindServer`. */
+  readonly bind?: BindServer | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   readonly limits?: Partial<AcceptLimits>;
@@ -25,9 +27,10 @@ export interface MutualTlsListenOptions extends ListenOptions {
   readonly alpn: readonly string[];
   /**
    * `exactly-one` (the default, as links demand): a client offers one name. `negotiate`: it may offer several, or none
-   * where `http/1.1` is accepted, as ordinary HTTP clients do.
+   * where `http/1.1` is accepted, as ordinary HTTP clients do. `any`: whatever it offers first, or nothing (then `alpn`
+   * of the connection is empty), where what is spoken inside is not ours to know.
    */
-  readonly alpnOffer?: 'exactly-one' | 'negotiate';
+  readonly alpnOffer?: 'exactly-one' | 'negotiate' | 'any';
   /** Judges the client's chain. Whatever it throws is a refusal. */
   readonly admit: (chain: readonly Uint8Array[], alpn: string) => Verification;
   /** Takes over a verified connection, in the same turn of the event loop, before a byte of it was read. */
@@ -110,6 +113,7 @@ export async function listenServerTls(options: ServerTlsListenOptions): Promise<
 function alpnChooser(options: MutualTlsListenOptions): NonNullable<TlsOptions['ALPNCallback']> {
   const accepted = [...options.alpn, ...(options.stranger?.alpn ?? [])];
   return ({ protocols }) => {
+    if (options.alpnOffer === 'any') return protocols[0];
     if (options.alpnOffer !== 'negotiate' && protocols.length !== 1) return undefined;
     return accepted.find((name) => protocols.includes(name));
   };
@@ -136,6 +140,7 @@ function admitClient(options: MutualTlsListenOptions, socket: TLSSocket, refuse:
 
 function agreedProtocol(options: MutualTlsListenOptions, socket: TLSSocket): string | undefined {
   if (typeof socket.alpnProtocol === 'string') return socket.alpnProtocol;
+  if (options.alpnOffer === 'any') return '';
   return options.alpnOffer === 'negotiate' && options.alpn.includes('http/1.1') ? 'http/1.1' : undefined;
 }
 

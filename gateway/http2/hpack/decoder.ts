@@ -5,6 +5,7 @@ import { decodeHuffman, huffmanRoom } from './huffman-decode.ts';
 import { isSecret } from './indexing.ts';
 import { IntegerReader } from './integer.ts';
 import { NameMemo } from './name-memo.ts';
+import { RecentFields } from './recent-fields.ts';
 import { STATIC_ENTRIES, STATIC_TABLE } from './static-table.ts';
 import { textOf } from './text.ts';
 
@@ -33,6 +34,7 @@ export class HpackDecoder {
   /** Which limit the last block passed. The fields before that stand in `fields`, and the table is right. */
   overrun: undefined | 'limit-header-bytes' | 'limit-header-fields';
   readonly #table: DynamicTable;
+  readonly #recent = new RecentFields();
   readonly #integers = new IntegerReader();
   readonly #names = new NameMemo();
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
@@ -145,13 +147,20 @@ export class HpackDecoder {
     const admitted = this.#admit(nameBytes, valueBytes, limits);
     const entered = nameBytes + valueBytes <= entryBytesMax;
     if (name !== undefined && (admitted || entered)) {
-      const value = textOf(this.#text, this.#textFrom, this.#textTo);
-      const field = new Field(name, value, never || isSecret(name));
+      const field = this.#literal(name, never, indexed);
       if (admitted) this.fields.push(field);
       if (entered) this.#table.insert(field);
     }
     if (indexed && !entered) this.#table.evictTo(0);
     return true;
+  }
+
+  /** The field of this name with the value in `#text`. */
+  #literal(name: FieldName, never: boolean, indexed: boolean): Field {
+    const secret = never || isSecret(name);
+    return indexed || secret
+      ? new Field(name, textOf(this.#text, this.#textFrom, this.#textTo), secret)
+      : this.#recent.field(name, this.#text, this.#textFrom, this.#textTo);
   }
 
   /** The name in `#text`; `undefined` if neither the limits nor the table can take it. */

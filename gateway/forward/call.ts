@@ -1,0 +1,367 @@
+/**
+ * One call on its way: what its caller sends goes to the destination, and the answer back, byte for byte and no faster
+ * than either end takes it.
+ *
+ *   judged ── permit ──▶ sending ── response head ──▶ answering ── its end ──▶ over
+ *      │                  │    ▲                          │
+ *      │                  └────┘ nothing was processed    ├─ caller gone, destination broken ──▶ over
+ *      └── denial ──▶ over                                └─ deadline (gRPC) ──▶ over
+ */
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError } from '../../base/errors.ts';
+import { type RequestFields } from '../headers/request-fields.ts';
+import { cleanResponse, cleanTrailers, grpcStatusOf, linkReasonOf } from '../headers/response-fields.ts';
+import { ERROR_CODE } from '../message/error-code.ts';
+import { type Field } from '../message/field.ts';
+import { type RequestHead, type ResponseHead } from '../message/head.ts';
+import { field } from '../message/names.ts';
+import { type ClientConnection, type ServerStream, type StreamReceiver, type StreamSender } from '../message/stream.ts';
+import { type ReasonCode, reasonOf } from '../refusal/reason.ts';
+import { type Audience, refuse } from '../refusal/refuse.ts';
+import { type CallSubject, type EndedCall, type EndedCalls } from '../telemetry/call-subject.ts';
+import { Answer, type Answered } from './answer.ts';
+import { type Deadlines, Due } from './deadlines.ts';
+import { type Destination, type Outgoing, type Waiter } from './destination.ts';
+import { HeldBody } from './held-body.ts';
+import { type LiveCall, type LiveCalls } from './live-calls.ts';
+
+/** Connections tried for one call, where those before have processed nothing of it. */
+const ATTEMPTS_MAX = 4;
+
+/** Status in the log when the caller went away before any was sent (nginx's convention). */
+const CALLER_GONE_STATUS = 499;
+
+/** Methods that may be done again where nobody knows whether they were done (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+const DEADLINE_TRAILERS: readonly Field[] = [field('grpc-status', '4'), field('grpc-message', 'deadline')];
+const NO_TRAILERS: readonly Field[] = [];
+const NONE_TRIED: readonly ClientConnection[] = [];
+
+/** What the calls of one process share. */
+export interface CallHost {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly live: LiveCalls;
+  readonly sink: EndedCalls;
+}
+
+/** What came in. */
+export interface CallStart {
+  readonly stream: ServerStream;
+  readonly head: RequestHead;
+  readonly read: RequestFields;
+  /** The request has no body. */
+  readonly end: boolean;
+  readonly audience: Audience;
+}
+
+/** A call. It ends by itself, and records itself once. */
+export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Waiter, LiveCall, Answered {
+  readonly head: RequestHead;
+  readonly read: RequestFields;
+  readonly startedAtMs: number;
+  subject: CallSubject;
+  status = 0;
+  grpcStatus = -1;
+  verdict: 'permit' | 'denial' | 'error' = 'permit';
+  reason: ReasonCode | undefined = undefined;
+  bytesIn = 0;
+  bytesOut = 0;
+  durationMs = 0;
+  following: LiveCall | undefined = undefined;
+  preceding: LiveCall | undefined = undefined;
+  answer: Answer | undefined = undefined;
+  readonly #host: CallHost;
+  readonly #stream: ServerStream;
+  readonly #audience: Audience;
+  readonly #beganAtMs: number;
+  #destination: Destination | undefined = undefined;
+  #upstream: StreamSender | undefined = undefined;
+  #connection: ClientConnection | undefined = undefined;
+  #tried: readonly ClientConnection[] = NONE_TRIED;
+  #held: HeldBody | undefined;
+  #trailers: readonly Field[] = NO_TRAILERS;
+  #requestEnded: boolean;
+  /** Bytes of the body for which the caller has its credit back. */
+  #credited = 0;
+  #responded = false;
+  /** The destination's half of a tunnel has ended, and the caller's has not. */
+  #answerEnded = false;
+  #over = false;
+
+  constructor(host: CallHost, start: CallStart, subject: CallSubject) {
+    super();
+    this.#host = host;
+    this.#stream = start.stream;
+    this.#audience = start.audience;
+    this.head = start.head;
+    this.read = start.read;
+    this.subject = subject;
+    this.#requestEnded = start.end;
+    this.#held = start.end ? undefined : new HeldBody();
+    this.startedAtMs = host.clock.now();
+    this.#beganAtMs = host.clock.monotonic();
+    host.live.add(this);
+  }
+
+  get host(): string {
+    return this.head.authority.value;
+  }
+
+  get method(): string {
+    return this.head.method.value;
+  }
+
+  get target(): string {
+    return this.head.path.value;
+  }
+
+  get protocol(): 'http1' | 'http2' {
+    return this.#stream.protocol;
+  }
+
+  leftMs(): number {
+    return this.dueAtMs === Infinity ? Infinity : Math.max(0, this.dueAtMs - this.#host.clock.monotonic());
+  }
+
+  /** Sends the call. `limitMs` is Infinity for a call without deadline. */
+  send(destination: Destination, limitMs: number): void {
+    this.#destination = destination;
+    if (limitMs !== Infinity) this.#host.deadlines.add(this, this.#beganAtMs + limitMs);
+    this.#attempt(destination);
+  }
+
+  /** Answers with a refusal, and that is the end. `denial`: policy or the head said no; `error`: something failed. */
+  refuse(reason: ReasonCode, verdict: 'denial' | 'error'): void {
+    if (this.#over) return;
+    const { grpc } = this.read;
+    const refused = refuse(this.#stream, { reason, grpc, audience: this.#audience, method: this.method });
+    this.status = refused.status;
+    this.grpcStatus = refused.grpcStatus;
+    this.bytesOut = refused.bytesOut;
+    this.verdict = verdict;
+    this.reason = reason;
+    if (!this.#requestEnded) this.#stream.unwanted();
+    this.#finish();
+  }
+
+  cut(reason: ReasonCode): void {
+    if (this.#over) return;
+    this.#giveUpUpstream();
+    if (!this.#responded) {
+      this.refuse(reason, 'denial');
+      return;
+    }
+    this.#stream.reset(ERROR_CODE.cancel);
+    this.#fail(reason);
+  }
+
+  override onDue(): void {
+    if (this.#over) return;
+    this.#giveUpUpstream();
+    if (!this.#responded) {
+      this.refuse('deadline', 'error');
+      return;
+    }
+    this.#stream.finish(DEADLINE_TRAILERS);
+    if (!this.#requestEnded) this.#stream.unwanted();
+    this.grpcStatus = 4;
+    this.#fail('deadline');
+  }
+
+  // What the caller sends.
+
+  onData(bytes: Uint8Array, end: boolean): void {
+    this.bytesIn += bytes.length;
+    if (end) this.#requestEnded = true;
+    if (this.#over) return;
+    this.#held?.add(bytes);
+    this.#upstream?.write(bytes, end);
+    if (end && this.#answerEnded) this.#finish();
+  }
+
+  onTrailers(trailers: readonly Field[]): void {
+    this.#requestEnded = true;
+    if (this.#over) return;
+    this.#trailers = cleanTrailers(trailers);
+    this.#upstream?.finish(this.#trailers);
+    if (this.#answerEnded) this.#finish();
+  }
+
+  onReset(): void {
+    if (this.#over) return;
+    this.#giveUpUpstream();
+    if (!this.#responded) this.status = CALLER_GONE_STATUS;
+    this.#fail('caller-gone');
+  }
+
+  onSent(bytes: number): void {
+    this.#upstream?.credit(bytes);
+  }
+
+  // What the destination answers.
+
+  interim(head: ResponseHead): void {
+    // Expectations are met at each hop, and nothing is switched by surprise.
+    if (head.status === 100 || head.status === 101) return;
+    this.#stream.inform({ status: head.status, fields: cleanResponse(head.fields) });
+  }
+
+  respond(head: ResponseHead, end: boolean): void {
+    const { fields } = head;
+    const told = this.#destination?.gateway === true ? reasonOf(linkReasonOf(fields)) : undefined;
+    if (told !== undefined && this.#audience === 'stranger') {
+      this.#giveUpUpstream();
+      this.refuse(told, 'denial');
+      return;
+    }
+    this.#responded = true;
+    this.#held = undefined;
+    // A body may stream for as long as it likes; a gRPC deadline is for the whole call.
+    if (!this.read.grpc) this.#host.deadlines.remove(this);
+    else this.grpcStatus = grpcStatusOf(fields);
+    this.status = head.status;
+    const clean = cleanResponse(fields);
+    if (told !== undefined) {
+      this.reason = told;
+      this.verdict = 'denial';
+      this.#stream.respond({ status: head.status, fields: [...clean, field('jumpgate-reason', told)] }, end);
+    } else {
+      this.#stream.respond(clean === fields ? head : { status: head.status, fields: clean }, end);
+    }
+    if (end) this.#complete();
+  }
+
+  answerData(bytes: Uint8Array, end: boolean): void {
+    this.bytesOut += bytes.length;
+    this.#stream.write(bytes, end);
+    if (end) this.#complete();
+  }
+
+  answerTrailers(trailers: readonly Field[]): void {
+    if (this.read.grpc) this.grpcStatus = grpcStatusOf(trailers);
+    this.#stream.finish(cleanTrailers(trailers));
+    this.#complete();
+  }
+
+  uploaded(bytes: number): void {
+    // For what an earlier attempt took the caller had its credit.
+    if (bytes <= this.#credited) return;
+    this.#stream.credit(bytes - this.#credited);
+    this.#credited = bytes;
+  }
+
+  broken(unprocessed: boolean): void {
+    const destination = this.#destination;
+    if (this.#over || destination === undefined) return;
+    this.#upstream = undefined;
+    this.answer = undefined;
+    if (this.#connection !== undefined) this.#tried = [...this.#tried, this.#connection];
+    if (this.#responded) {
+      this.#stream.reset(ERROR_CODE.internalError);
+      this.#fail(destination.broken);
+      return;
+    }
+    const isKept = this.#held?.isWhole ?? this.bytesIn === 0;
+    const isStale = this.#connection?.staleReset === true && IDEMPOTENT.has(this.method);
+    if ((unprocessed || isStale) && isKept && this.#tried.length < ATTEMPTS_MAX) this.#attempt(destination);
+    else this.refuse(unprocessed ? destination.refused : destination.broken, 'error');
+  }
+
+  // What waits for a connection.
+
+  onConnection(): void {
+    if (!this.#over && this.#destination !== undefined) this.#attempt(this.#destination);
+  }
+
+  onUnreachable(): void {
+    if (this.#destination !== undefined) this.refuse(this.#destination.unreachable, 'error');
+  }
+
+  #attempt(destination: Destination): void {
+    while (this.#tried.length < ATTEMPTS_MAX) {
+      const taken = destination.take(this.#tried);
+      if (taken === undefined) break;
+      const { connection } = taken;
+      if (this.#open(destination.requestHead(this, taken.authority), connection)) return;
+      this.#tried = [...this.#tried, connection];
+    }
+    const isTried = this.#tried.length > 0;
+    if (this.#tried.length >= ATTEMPTS_MAX || !destination.wait(this)) {
+      this.refuse(isTried ? destination.refused : destination.unreachable, 'error');
+    }
+  }
+
+  /** Sends the call on `connection`; false when it takes no more requests, and nothing has left. */
+  #open(head: RequestHead, connection: ClientConnection): boolean {
+    const isBodiless = this.#requestEnded && this.bytesIn === 0 && this.#trailers.length === 0;
+    const answer = new Answer(this);
+    this.answer = answer;
+    this.#connection = connection;
+    let upstream: StreamSender | undefined;
+    try {
+      upstream = connection.open(head, isBodiless, answer);
+    } catch (error) {
+      if (!(error instanceof JumpgateError)) throw error;
+      // HTTP/1.1 cannot say all that HTTP/2 can. Nothing has left, and it would be the same elsewhere.
+      this.answer = undefined;
+      this.refuse('header-malformed', 'denial');
+      return true;
+    }
+    if (upstream === undefined) return false;
+    // The connection may have failed while the head was written, and the call be over or elsewhere.
+    if (this.answer !== answer) return true;
+    this.#upstream = upstream;
+    if (!isBodiless) this.#sendHeld(upstream);
+    return true;
+  }
+
+  #sendHeld(upstream: StreamSender): void {
+    const held = this.#held;
+    if (held !== undefined) {
+      for (const bytes of held.chunks) upstream.write(bytes, false);
+      held.sent();
+    }
+    if (this.#requestEnded) upstream.finish(this.#trailers);
+    // Whoever waits for 100 (Continue) may go on.
+    else this.#stream.credit(0);
+  }
+
+  #complete(): void {
+    if (this.#over) return;
+    if (!this.#requestEnded) {
+      if (this.head.protocol !== undefined && this.status < 300) {
+        this.#answerEnded = true;
+        return;
+      }
+      // RFC 9113 §8.1: the answer is complete and the rest of the request is not wanted.
+      this.#upstream?.reset(ERROR_CODE.cancel);
+      this.#stream.unwanted();
+    }
+    this.#finish();
+  }
+
+  #fail(reason: ReasonCode): void {
+    this.reason = reason;
+    this.verdict = 'error';
+    this.#finish();
+  }
+
+  #giveUpUpstream(): void {
+    const upstream = this.#upstream;
+    this.#upstream = undefined;
+    this.answer = undefined;
+    upstream?.reset(ERROR_CODE.cancel);
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#held = undefined;
+    const { clock, deadlines, live, sink } = this.#host;
+    deadlines.remove(this);
+    live.remove(this);
+    this.durationMs = clock.monotonic() - this.#beganAtMs;
+    sink.record(this);
+  }
+}

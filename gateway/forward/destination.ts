@@ -1,0 +1,45 @@
+/** Where a permitted call goes: a peer's gateway over a link, or a backend of one of our exports. */
+import { type RequestFields } from '../headers/request-fields.ts';
+import { type Field } from '../message/field.ts';
+import { type RequestHead } from '../message/head.ts';
+import { type ClientConnection } from '../message/stream.ts';
+import { type ReasonCode } from '../refusal/reason.ts';
+
+/** What a destination reads of a call. */
+export interface Outgoing {
+  readonly head: RequestHead;
+  readonly read: RequestFields;
+  /** What is left until the deadline, milliseconds; Infinity for none. */
+  leftMs(): number;
+}
+
+/** A connection to send the call on, with what its request says by it. */
+export interface Taken {
+  readonly connection: ClientConnection;
+  /** The authority of the request. */
+  readonly authority: Field;
+}
+
+/** Who waits for a connection. */
+export interface Waiter {
+  /** One may be there now: ask again. */
+  onConnection(): void;
+  /** None could be made. */
+  onUnreachable(): void;
+}
+
+/** A place that takes calls. */
+export interface Destination {
+  /** The reason when it breaks off before it answered, when it refuses the stream, and when there is no connection. */
+  readonly broken: ReasonCode;
+  readonly refused: ReasonCode;
+  readonly unreachable: ReasonCode;
+  /** Whether its responses come from a gateway, whose reason is then believed. */
+  readonly gateway: boolean;
+  /** A connection that takes a request now, none of `tried`. */
+  take(tried: readonly ClientConnection[]): Taken | undefined;
+  /** Makes a connection; false when there is nothing to wait for. */
+  wait(waiter: Waiter): boolean;
+  /** The head to send. */
+  requestHead(call: Outgoing, authority: Field): RequestHead;
+}

@@ -1,0 +1,76 @@
+/** What becomes of calls to one import by one caller: its state, our own policy, the way to the peer. */
+import { importPolicy, type Policy } from '../../federation/policy/decide.ts';
+import { type Snapshot, type SnapshotImport } from '../../federation/snapshot/snapshot.ts';
+import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { methodOf } from '../headers/head-problem.ts';
+import { type RequestFields } from '../headers/request-fields.ts';
+import { type RequestHead } from '../message/head.ts';
+import { type CallSubject } from '../telemetry/call-subject.ts';
+import { type EntryPoint } from './entry-point.ts';
+import { type Judgement, recall, remember } from './judgement.ts';
+import { PeerDestination, type PeerLinks } from './peer-destination.ts';
+import { Subjects } from './subjects.ts';
+
+/** What a plan is made of. */
+export interface ImportPlanOptions {
+  readonly snapshot: Snapshot;
+  readonly imported: SnapshotImport;
+  readonly caller: SpiffeId;
+  readonly entry: EntryPoint;
+  readonly links: PeerLinks;
+}
+
+/** One caller's plan for one import, for as long as the snapshot stands. */
+export class ImportPlan {
+  readonly #options: ImportPlanOptions;
+  readonly #subjects: Subjects;
+  readonly #policy: Policy;
+  readonly #destination: PeerDestination | undefined;
+
+  constructor(options: ImportPlanOptions) {
+    const { snapshot, imported, caller, entry, links } = options;
+    const peer = snapshot.peers.get(imported.peer);
+    this.#options = options;
+    this.#policy = importPolicy({ imported, caller });
+    this.#subjects = new Subjects({
+      direction: entry.direction,
+      listener: entry.listener,
+      caller,
+      import: imported.name,
+      export: imported.export,
+      peer: imported.peer,
+      gateway: peer?.gatewayId,
+    });
+    const isReachable = imported.state === 'active' || imported.state === 'stale';
+    if (peer !== undefined && isReachable) {
+      this.#destination = new PeerDestination({ peer, imported, caller, trustDomain: snapshot.trustDomain, links });
+    }
+  }
+
+  /** Of calls refused before policy was asked. */
+  get unjudged(): CallSubject {
+    return this.#subjects.of(undefined, this.#options.imported.origin);
+  }
+
+  /** Judges a call whose head is in order. */
+  judge(head: RequestHead, read: RequestFields): Judgement {
+    const method = methodOf(head);
+    const { grpc } = read;
+    const known = recall(head.path, this, method, grpc);
+    return known ?? remember(head.path, this, { method, grpc }, this.#decide(method, head.path.value, grpc));
+  }
+
+  #decide(method: string, path: string, grpc: boolean): Judgement {
+    const { imported } = this.#options;
+    const verdict = this.#policy({ kind: 'call', method, path, grpc: grpc && method === 'POST' });
+    if (verdict.kind === 'denial') {
+      const subject = this.#subjects.of(undefined, verdict.origin ?? imported.origin);
+      return { kind: 'refusal', reason: verdict.reason, verdict: 'denial', subject };
+    }
+    const subject = this.#subjects.of(verdict.rule, verdict.origin);
+    const destination = this.#destination;
+    if (destination !== undefined) return { kind: 'admission', permit: verdict, subject, destination };
+    const reason = imported.state === 'withdrawn' ? 'import-withdrawn' : 'import-awaiting';
+    return { kind: 'refusal', reason, verdict: 'error', subject };
+  }
+}

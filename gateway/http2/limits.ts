@@ -1,0 +1,78 @@
+/** What one HTTP/2 connection may cost us, by who is at its other end: security.md section 3. */
+
+/** Limits of a connection. Times are milliseconds, sizes bytes. */
+export interface ConnectionLimits {
+  /** Streams at once that the other end may open; more are refused with REFUSED_STREAM. */
+  readonly streamsMax: number;
+  /** What the other end may send on a stream before we give credit; 1 to 2^31-1. */
+  readonly streamWindowBytes: number;
+  /** The same on the connection; at least 65,535, where every connection starts. */
+  readonly connectionWindowBytes: number;
+  /** HPACK table that the other end may use, and the most that we use of its own. */
+  readonly headerTableBytes: number;
+  /** A header block, decoded, as `hpack/decoder` counts; its fields, and one name. */
+  readonly headerBytesMax: number;
+  readonly headerFieldsMax: number;
+  readonly headerNameBytesMax: number;
+  /** A request target. */
+  readonly targetBytesMax: number;
+  /** CONTINUATION frames of one block. */
+  readonly continuationsMax: number;
+  /** From the first to the last byte of a header block, of any other frame but DATA, and of the greeting. */
+  readonly headerTimeoutMs: number;
+  /** Until our SETTINGS are acknowledged. */
+  readonly settingsTimeoutMs: number;
+  /** Settings in one frame. */
+  readonly settingsMax: number;
+  /** Resets in 10 s, received or caused by what the other end did wrong. */
+  readonly resetsMax: number;
+  /**
+   * When `resetsMax` is reached: `undefined` ends the connection; a number reports abuse if resets are also above this
+   * share of the streams opened in the same time.
+   */
+  readonly resetShareMax: number | undefined;
+  /** What is allowed by the protocol and of no use to anybody: at 75 % of this GOAWAY, at 100 % the end. */
+  readonly glitchesMax: number;
+  /** Answers to PING, SETTINGS and errors that wait for a socket. */
+  readonly controlFramesMax: number;
+  /** After so long with bytes waiting on a stream and nearly none taken, and a tenth more, it is reset; `undefined` for never. */
+  readonly stallTimeoutMs: number | undefined;
+}
+
+/** For callers and services outside any link. */
+export const STRANGER_CONNECTION: ConnectionLimits = {
+  streamsMax: 100,
+  streamWindowBytes: 64 * 1024,
+  connectionWindowBytes: 1024 * 1024,
+  headerTableBytes: 4096,
+  headerBytesMax: 16 * 1024,
+  headerFieldsMax: 100,
+  headerNameBytesMax: 256,
+  targetBytesMax: 8 * 1024,
+  continuationsMax: 8,
+  headerTimeoutMs: 10_000,
+  settingsTimeoutMs: 10_000,
+  settingsMax: 32,
+  resetsMax: 100,
+  resetShareMax: undefined,
+  glitchesMax: 200,
+  controlFramesMax: 1_000,
+  // A paused download is legitimate for minutes; what it holds is bounded by its window.
+  stallTimeoutMs: 300_000,
+};
+
+/** For links: shared by a whole mesh, so abuse is reported and the caller at fault is cut at its own gateway, not the link. */
+export const LINK_CONNECTION: ConnectionLimits = {
+  ...STRANGER_CONNECTION,
+  // A database pool of a whole mesh fits.
+  streamsMax: 10_000,
+  // A thousand stalled readers hold 256 MiB and still starve nobody.
+  streamWindowBytes: 256 * 1024,
+  connectionWindowBytes: 256 * 1024 * 1024,
+  headerTableBytes: 64 * 1024,
+  // Below this many a share says nothing.
+  resetsMax: 1_000,
+  resetShareMax: 0.2,
+  glitchesMax: Infinity,
+  stallTimeoutMs: undefined,
+};

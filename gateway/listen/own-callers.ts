@@ -1,0 +1,11 @@
+/** Whether a client of a mutual-TLS listener is a workload of our own mesh. */
+import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
+import { verifySvid } from '../../trust-bundles/verify/verify.ts';
+import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
+
+/** Only the bundle of our own trust domain is offered, so no other domain's SVID can verify. */
+export function admitOwn(chain: readonly Uint8Array[], snapshot: Snapshot, nowMs: number): Verification {
+  const own = snapshot.bundles.get(snapshot.trustDomain);
+  const bundles = new Map(own === undefined ? [] : [[snapshot.trustDomain, own] as const]);
+  return verifySvid({ chain, bundles, role: 'client', nowMs });
+}

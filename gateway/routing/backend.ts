@@ -1,0 +1,223 @@
+/** One backend of an export: its connections, over HTTP/1.1 one call each, over HTTP/2 (with prior knowledge) shared. */
+import { connect, type Socket } from 'node:net';
+
+import { type Clock } from '../../base/clock.ts';
+import { JumpgateError } from '../../base/errors.ts';
+import { type HostPort } from '../../federation/resources/values.ts';
+import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
+import { type ConnectionLimits, LINK_CONNECTION } from '../http2/limits.ts';
+import { type Field } from '../message/field.ts';
+import { field } from '../message/names.ts';
+import { type BufferPool } from '../message/output.ts';
+import { type ClientConnection } from '../message/stream.ts';
+import { connectHttp1 } from '../socket/http1-socket.ts';
+import { connectHttp2 } from '../socket/http2-socket.ts';
+
+/** Time for a TCP connection to a backend: these are near. */
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** HTTP/2 connections per backend; more are made only when the backend's limit on streams is reached. */
+const SHARED_MAX = 8;
+
+/** Connections per backend over HTTP/1.1, where each call has one: more than this waits. */
+const EXCLUSIVE_MAX = 1_024;
+
+/** A kept-alive connection is closed before the service would close it under a request (most close after 5 s). */
+const IDLE_MS = 4_000;
+
+/** Taken off what a service says it keeps connections for, against the race with its own timer. */
+const IDLE_MARGIN_MS = 1_000;
+
+/** How often connections that have rested long enough are looked for. */
+const SWEEP_MS = 500;
+
+/** Towards a service: trusted to answer, and not to be sane. */
+const SERVICE_CONNECTION: ConnectionLimits = { ...LINK_CONNECTION, resetShareMax: undefined, resetsMax: 10_000 };
+
+/** What a backend is made of. */
+export interface BackendOptions {
+  readonly exported: SnapshotExport;
+  readonly address: HostPort;
+  readonly clock: Clock;
+  readonly buffers: BufferPool;
+  /** Told when a connection takes calls again. */
+  readonly onFree: () => void;
+}
+
+interface Pooled extends ClientConnection {
+  readonly closed: Promise<void>;
+  finish(): void;
+}
+
+/** A connection over HTTP/1.1. */
+interface Exclusive {
+  readonly connection: Pooled;
+  /** Until when it may be used if it rests; monotonic milliseconds. */
+  untilMs: number;
+  /** Whether it stands among those that rest, where it stays for a while when it is taken. */
+  isListed: boolean;
+}
+
+/** See the head of this file. */
+export class Backend {
+  /** The backend's address as written: the service's authority where none is declared. */
+  readonly authority: Field;
+  /** Whether a connection carries one call at a time. */
+  readonly exclusive: boolean;
+  /** Monotonic milliseconds of the last refusal. */
+  refusedAtMs = -Infinity;
+  readonly #options: BackendOptions;
+  readonly #connections = new Set<Pooled>();
+  /** HTTP/1.1: connections that came to rest, the latest last, each once. Those taken since are dropped when they are met. */
+  #resting: Exclusive[] = [];
+  #sweep: Disposable | undefined;
+  #dialling = 0;
+  #retired = false;
+
+  constructor(options: BackendOptions) {
+    const { address, exported } = options;
+    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+    this.#options = options;
+    this.authority = field(':authority', `${host}:${address.port}`);
+    this.exclusive = exported.protocol === 'http1';
+  }
+
+  /** Whether another connection may be made. */
+  get mayDial(): boolean {
+    const { limits } = this.#options.exported;
+    const max = this.exclusive ? (limits.connectionsPerBackend ?? EXCLUSIVE_MAX) : SHARED_MAX;
+    return !this.#retired && this.#connections.size + this.#dialling < max;
+  }
+
+  /** Whether there is no connection, and none in the making. */
+  get isBare(): boolean {
+    return !this.#retired && this.#connections.size + this.#dialling === 0;
+  }
+
+  /** A connection that takes a request now, none of `tried`. */
+  free(tried: readonly ClientConnection[]): ClientConnection | undefined {
+    return this.exclusive ? this.#latestResting(tried) : this.#leastBusy(tried);
+  }
+
+  /** Makes a connection; false when the backend accepts none. */
+  async dial(): Promise<boolean> {
+    this.#dialling += 1;
+    try {
+      const socket = await dialBackend(this.#options.address, this.#options.clock);
+      if (this.#retired) {
+        socket.destroy();
+        return false;
+      }
+      await this.#take(socket);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      this.#dialling -= 1;
+    }
+  }
+
+  /** Closes idle connections now, the others when their calls are done. */
+  retire(): void {
+    this.#retired = true;
+    this.#sweep?.[Symbol.dispose]();
+    for (const connection of this.#connections) connection.finish();
+  }
+
+  async #take(socket: Socket): Promise<void> {
+    const { clock, buffers } = this.#options;
+    const options = { clock, pool: buffers };
+    if (this.exclusive) {
+      const http1 = connectHttp1(socket, { ...options, onIdle: () => this.#rest(exclusive, http1.keepAliveMs) });
+      const exclusive = { connection: http1, untilMs: 0, isListed: false };
+      this.#keep(http1);
+      this.#rest(exclusive, -1);
+    } else {
+      const http2 = connectHttp2(socket, { ...options, limits: SERVICE_CONNECTION });
+      const timer = clock.after(CONNECT_TIMEOUT_MS, () => http2.destroy());
+      // What it takes at once is known when its settings are in.
+      await http2.ready.finally(() => timer[Symbol.dispose]());
+      this.#keep(http2);
+    }
+  }
+
+  #keep(connection: Pooled): void {
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    if (this.#retired) connection.finish();
+  }
+
+  /** The last one to rest has the most of its time left, and lets the others age out. */
+  #latestResting(tried: readonly ClientConnection[]): ClientConnection | undefined {
+    const resting = this.#resting;
+    const nowMs = resting.length === 0 ? 0 : this.#options.clock.monotonic();
+    for (let at = resting.length - 1; at >= 0; at -= 1) {
+      const each = resting[at];
+      const isFree = each !== undefined && each.connection.usable && each.untilMs > nowMs;
+      if (isFree && !tried.includes(each.connection)) return each.connection;
+      if (each !== undefined && !isFree && at === resting.length - 1) {
+        resting.pop();
+        drop(each);
+      }
+    }
+    return undefined;
+  }
+
+  #leastBusy(tried: readonly ClientConnection[]): ClientConnection | undefined {
+    let best: ClientConnection | undefined;
+    for (const connection of this.#connections) {
+      if (!connection.usable || tried.includes(connection)) continue;
+      if (best === undefined || connection.streams < best.streams) best = connection;
+    }
+    return best;
+  }
+
+  #rest(exclusive: Exclusive, keepAliveMs: number): void {
+    if (this.#retired) {
+      exclusive.connection.finish();
+      return;
+    }
+    const { clock, onFree } = this.#options;
+    const idleMs = keepAliveMs < 0 ? IDLE_MS : Math.min(IDLE_MS, Math.max(0, keepAliveMs - IDLE_MARGIN_MS));
+    exclusive.untilMs = clock.monotonic() + idleMs;
+    if (!exclusive.isListed) this.#resting.push(exclusive);
+    exclusive.isListed = true;
+    this.#sweep ??= clock.after(SWEEP_MS, this.#onSweep);
+    onFree();
+  }
+
+  readonly #onSweep = (): void => {
+    const { clock } = this.#options;
+    const nowMs = clock.monotonic();
+    this.#resting = this.#resting.filter((each) => {
+      if (each.connection.usable && each.untilMs > nowMs) return true;
+      drop(each);
+      return false;
+    });
+    this.#sweep = this.#resting.length > 0 && !this.#retired ? clock.after(SWEEP_MS, this.#onSweep) : undefined;
+  };
+}
+
+/** One that is not under a call has rested too long, and nobody would look for it any more. */
+function drop(exclusive: Exclusive): void {
+  exclusive.isListed = false;
+  if (exclusive.connection.usable) exclusive.connection.finish();
+}
+
+function dialBackend({ host, port }: HostPort, clock: Clock): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+    const timer = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
+    const fail = (cause: Error): void => {
+      timer[Symbol.dispose]();
+      reject(new JumpgateError('tcp', 'the backend accepts no connection', { source: 'local', retry: 'later', cause }));
+    };
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      timer[Symbol.dispose]();
+      socket.off('error', fail);
+      socket.on('error', () => undefined);
+      resolve(socket);
+    });
+  });
+}

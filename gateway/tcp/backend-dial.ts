@@ -1,0 +1,121 @@
+/** A connection to one backend of an export: tries each in turn until one accepts. */
+import { connect, type Socket } from 'node:net';
+
+import { type Clock } from '../../base/clock.ts';
+import { formatAddress } from '../../base/net/bind-server.ts';
+import { type HostPort } from '../../federation/resources/values.ts';
+import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
+
+/** Time for a TCP connection to a backend: these are near. */
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** How long a backend that refused a connection comes last. Short: it is still tried when no other accepts. */
+const REFUSED_MS = 5_000;
+
+/** Which backend comes next, and which ones refused lately, of the exports of one process. */
+export class BackendTurns {
+  readonly #clock: Clock;
+  readonly #turns = new Map<string, number>();
+  /** Monotonic milliseconds by address; as many as backends are configured. */
+  readonly #refusedAtMs = new Map<string, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Forgets exports and backends that are not configured any more. */
+  keep(exports: ReadonlyMap<string, SnapshotExport>): void {
+    for (const name of this.#turns.keys()) if (!exports.has(name)) this.#turns.delete(name);
+    const backends = new Set([...exports.values()].flatMap((each) => each.backends.map(keyOf)));
+    for (const key of this.#refusedAtMs.keys()) if (!backends.has(key)) this.#refusedAtMs.delete(key);
+  }
+
+  /** All backends in the order in which they are to be tried now. */
+  next({ name, backends }: SnapshotExport): readonly HostPort[] {
+    const turn = (this.#turns.get(name) ?? 0) % backends.length;
+    this.#turns.set(name, turn + 1);
+    const turned = [...backends.slice(turn), ...backends.slice(0, turn)];
+    if (this.#refusedAtMs.size === 0) return turned;
+    const nowMs = this.#clock.monotonic();
+    const isResting = (each: HostPort): boolean =>
+      nowMs - (this.#refusedAtMs.get(keyOf(each)) ?? -Infinity) < REFUSED_MS;
+    return [...turned.filter((each) => !isResting(each)), ...turned.filter(isResting)];
+  }
+
+  /** The backend accepted a connection, or did not. */
+  tried(backend: HostPort, accepted: boolean): void {
+    if (accepted) this.#refusedAtMs.delete(keyOf(backend));
+    else this.#refusedAtMs.set(keyOf(backend), this.#clock.monotonic());
+  }
+}
+
+/** What dialling needs. */
+export interface BackendDialOptions {
+  readonly exported: SnapshotExport;
+  readonly turns: BackendTurns;
+  readonly clock: Clock;
+  readonly keepAliveMs: number;
+  /** Takes over a connected, paused socket. */
+  readonly onConnected: (socket: Socket) => void;
+  /** No backend accepts. */
+  readonly onFailed: () => void;
+}
+
+/** One attempt at all backends. Dispose of it to give up; nobody is told then. */
+export class BackendDial implements Disposable {
+  readonly #options: BackendDialOptions;
+  readonly #left: HostPort[];
+  #socket: Socket | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(options: BackendDialOptions) {
+    this.#options = options;
+    this.#left = [...options.turns.next(options.exported)];
+    this.#dial();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#left.length = 0;
+    this.#socket?.destroy();
+    this.#socket = undefined;
+  }
+
+  #dial(): void {
+    const { turns, clock, keepAliveMs, onConnected, onFailed } = this.#options;
+    const backend = this.#left.shift();
+    if (backend === undefined) {
+      onFailed();
+      return;
+    }
+    const { host, port } = backend;
+    const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive });
+    this.#socket = socket;
+    this.#timer = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
+    const settle = (): boolean => {
+      this.#timer?.[Symbol.dispose]();
+      const isOurs = this.#socket === socket;
+      if (isOurs) this.#socket = undefined;
+      return isOurs;
+    };
+    // Whether it failed or was given up: both close it.
+    const onClose = (): void => {
+      if (!settle()) return;
+      turns.tried(backend, false);
+      this.#dial();
+    };
+    socket.on('error', () => undefined);
+    socket.once('close', onClose);
+    socket.once('connect', () => {
+      socket.off('close', onClose).pause();
+      if (!settle()) return;
+      turns.tried(backend, true);
+      onConnected(socket);
+    });
+  }
+}
+
+function keyOf({ host, port }: HostPort): string {
+  return formatAddress({ kind: 'tcp', host, port });
+}

@@ -1,0 +1,81 @@
+/** Takes the tunnels that come over links: export, policy, backend. */
+import { decideExport } from '../../federation/policy/decide.ts';
+import { type Origin } from '../../base/origin.ts';
+import { type SnapshotExport, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { type CallHost } from '../forward/call.ts';
+import { Subjects } from '../forward/subjects.ts';
+import { type AskedTunnel, type InboundTunnels } from '../inbound/tunnels.ts';
+import { type StreamReceiver } from '../message/stream.ts';
+import { type ReasonCode } from '../refusal/reason.ts';
+import { matchExport } from '../routing/match.ts';
+import { BackendTurns } from './backend-dial.ts';
+import { ExitTunnel } from './exit-tunnel.ts';
+
+/** A host name and a port, which says nothing but must be there (RFC 9110 §9.3.6). */
+const AUTHORITY = /^([^:]+):([1-9][0-9]{0,4})$/;
+const PORT_MAX = 65_535;
+
+type Judged =
+  | { readonly kind: 'way'; readonly exported: SnapshotExport; readonly rule: string; readonly origin: Origin }
+  | {
+      readonly kind: 'refusal';
+      readonly exported: SnapshotExport | undefined;
+      readonly reason: ReasonCode;
+      readonly origin?: Origin | undefined;
+    };
+
+/** See the head of this file. */
+export class TunnelCalls implements InboundTunnels, Disposable {
+  readonly #host: CallHost;
+  readonly #turns: BackendTurns;
+  readonly #follow: Disposable;
+
+  constructor(host: CallHost, snapshots: SnapshotSource) {
+    this.#host = host;
+    this.#turns = new BackendTurns(host.clock);
+    this.#follow = snapshots.watch(({ exports }) => this.#turns.keep(exports));
+  }
+
+  open(asked: AskedTunnel): StreamReceiver {
+    const { caller, end, gateway, head, peer, snapshot, stream } = asked;
+    const judged = judge(asked);
+    const subjects = new Subjects({
+      direction: 'inbound',
+      listener: 'jump',
+      caller,
+      peer,
+      gateway,
+      export: judged.exported?.name,
+    });
+    const subject = subjects.of(judged.kind === 'way' ? judged.rule : undefined, judged.origin);
+    const tunnel = new ExitTunnel(this.#host, { stream, end, host: head.authority.value }, subject);
+    if (judged.kind === 'refusal') tunnel.refuse(judged.reason, 'denial');
+    else {
+      const { limits } = snapshot;
+      tunnel.begin(judged.exported, this.#turns, {
+        helloMs: limits.handshakeMs,
+        idleMs: judged.exported.limits.tunnelIdleMs ?? limits.tunnelIdleMs,
+        keepAliveMs: limits.keepAliveProbeMs,
+      });
+    }
+    return tunnel;
+  }
+
+  [Symbol.dispose](): void {
+    this.#follow[Symbol.dispose]();
+  }
+}
+
+function judge({ caller, head, peer, snapshot }: AskedTunnel): Judged {
+  const [, host, port] = AUTHORITY.exec(head.authority.value) ?? [];
+  if (host === undefined || Number(port) > PORT_MAX) {
+    return { kind: 'refusal', exported: undefined, reason: 'authority-malformed' };
+  }
+  const exported = matchExport(snapshot, host);
+  if (exported === undefined) return { kind: 'refusal', exported, reason: 'no-route' };
+  const verdict = decideExport({ exported, caller, peer, call: { kind: 'connection' } });
+  if (verdict.kind === 'permit') return { kind: 'way', exported, rule: verdict.rule, origin: verdict.origin };
+  // An export that is hidden from the peer gets the very answer of one that does not exist.
+  const reason = verdict.visible ? verdict.reason : 'no-route';
+  return { kind: 'refusal', exported, reason, origin: verdict.origin ?? exported.origin };
+}
