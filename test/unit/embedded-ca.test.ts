@@ -61,11 +61,14 @@ function changed(ca: EmbeddedCa, kind: EmbeddedChange): Promise<void> {
   });
 }
 
-/** Advances until `ready`, a minute at a time, letting files be written in between. */
+/** Far more turns of the event loop than the writing of a file takes on a busy machine. */
+const TURNS_MAX = 1_000_000;
+
+/** Advances until `ready`, a minute at a time. A CA without a timer is at work on its files: it is waited for. */
 async function advanceUntil(clock: ManualClock, limitMs: number, ready: () => boolean): Promise<void> {
   for (let passedMs = 0; passedMs <= limitMs && !ready(); passedMs += MINUTE_MS) {
     clock.advance(MINUTE_MS);
-    for (let turn = 0; turn < 200 && clock.pending === 0; turn += 1) await new Promise(setImmediate);
+    for (let turn = 0; turn < TURNS_MAX && clock.pending === 0; turn += 1) await new Promise(setImmediate);
   }
   assert.ok(ready(), 'the state was not reached in time');
 }
