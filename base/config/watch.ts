@@ -73,7 +73,11 @@ class DirectoryWatch implements AsyncDisposable {
 
   #listen(): void {
     try {
-      const events = watch(this.#options.directory, { persistent: false }, () => this.#look());
+      const events = watch(this.#options.directory, { persistent: false }, (type, name) => {
+        // A log beside the documents is written all the time; what is renamed may be the folder of a symlink swap.
+        if (type === 'change' && name !== null && !this.#relevant(name)) return;
+        this.#look();
+      });
       const stop = (): void => {
         events.close();
         if (this.#events === events) this.#events = undefined;
