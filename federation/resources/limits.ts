@@ -85,10 +85,10 @@ export const DEFAULT_LIMITS: Limits = {
   keepAliveProbeMs: 300_000,
   /** A database pool of 200 connections must fit many times. */
   linkStreams: 10_000,
-  /** 1 Gbit/s at 33 ms; four links carry more. */
-  linkStreamWindowBytes: 4 * 1024 * 1024,
-  /** Above what stalled readers may hold: equal windows starve the innocent stream (measured). */
-  linkConnectionWindowBytes: 64 * 1024 * 1024,
+  /** 1 Gbit/s at 150 ms is 18 MiB on the way. */
+  linkStreamWindowBytes: 32 * 1024 * 1024,
+  /** Above what stalled readers may hold, 64 KiB for each of `linkStreams` and 256 MiB of growth: less starves the innocent stream. */
+  linkConnectionWindowBytes: 1024 * 1024 * 1024,
 };
 
 const WINDOW_BYTES_MAX = 2 ** 31 - 1;

@@ -85,6 +85,7 @@ export class Http2ClientConnection extends Connection implements ClientConnectio
   tick(nowMs: number): void {
     if (this.closed) return;
     this.budget.tick(nowMs);
+    this.receiveFlow.tick();
     const missed = this.#deadlines.check(nowMs);
     if (missed === undefined) return;
     const code = missed === 'headers' ? ERROR_CODE.protocolError : ERROR_CODE.settingsTimeout;

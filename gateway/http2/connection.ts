@@ -86,10 +86,10 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     this.budget = new Budget(limits);
     this.closedStreams = new ClosedStreams(limits.streamsMax);
     this.send = new SendFlow(outlet, this);
-    this.receiveFlow = new ReceiveFlow(outlet, limits.connectionWindowBytes);
     this.blocks = new HeaderBlocks(limits);
     this.data = new DataReader(this);
     this.pings = new Pings(outlet);
+    this.receiveFlow = new ReceiveFlow(outlet, limits, this.pings);
     this.encoder = new HpackEncoder(limits.headerTableBytes);
     this.writer = new BlockWriter(outlet.output, this.encoder);
   }
@@ -231,7 +231,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     stream.remoteOpen = false;
     this.table.delete(stream.id);
     this.send.drop(stream);
-    this.receiveFlow.release(stream);
+    this.receiveFlow.release(stream, how === CLOSED.ended);
     this.closedStreams.remember(stream.id, how);
     // Whether it was the last one is seen at the end of the turn.
     this.outlet.schedule();

@@ -8,6 +8,10 @@ export interface ConnectionLimits {
   readonly streamWindowBytes: number;
   /** The same on the connection; at least 65,535, where every connection starts. */
   readonly connectionWindowBytes: number;
+  /** What a stream's window may grow to if its receiver keeps up and the window holds it back; `window-growth.ts`. */
+  readonly streamWindowBytesMax: number;
+  /** By which the windows of all streams together may be larger than `streamWindowBytes`; 0 for no growth and no PINGs. */
+  readonly growthBytesMax: number;
   /** HPACK table that the other end may use, and the most that we use of its own. */
   readonly headerTableBytes: number;
   /** A header block, decoded, as `hpack/decoder` counts; its fields, and one name. */
@@ -39,11 +43,16 @@ export interface ConnectionLimits {
   readonly stallTimeoutMs: number | undefined;
 }
 
+/** Credit of a connection is announced at half its window, and at so much in any case: what is not announced nobody can use. */
+export const CONNECTION_CREDIT_BYTES_MAX = 16 * 1024 * 1024;
+
 /** For callers and services outside any link. */
 export const STRANGER_CONNECTION: ConnectionLimits = {
   streamsMax: 100,
   streamWindowBytes: 64 * 1024,
   connectionWindowBytes: 1024 * 1024,
+  streamWindowBytesMax: 64 * 1024,
+  growthBytesMax: 0,
   headerTableBytes: 4096,
   headerBytesMax: 16 * 1024,
   headerFieldsMax: 100,
@@ -66,9 +75,13 @@ export const LINK_CONNECTION: ConnectionLimits = {
   ...STRANGER_CONNECTION,
   // A database pool of a whole mesh fits.
   streamsMax: 10_000,
-  // A thousand stalled readers hold 256 MiB and still starve nobody.
-  streamWindowBytes: 256 * 1024,
-  connectionWindowBytes: 256 * 1024 * 1024,
+  // Streams that stand still starve nobody, however many they are:
+  // streamsMax * streamWindowBytes + growthBytesMax + CONNECTION_CREDIT_BYTES_MAX is 127 MiB below the connection's window.
+  streamWindowBytes: 64 * 1024,
+  connectionWindowBytes: 1024 * 1024 * 1024,
+  // 1 Gbit/s at 150 ms is 18 MiB on the way.
+  streamWindowBytesMax: 32 * 1024 * 1024,
+  growthBytesMax: 256 * 1024 * 1024,
   headerTableBytes: 64 * 1024,
   // Below this many a share says nothing.
   resetsMax: 1_000,

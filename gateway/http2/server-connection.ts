@@ -70,6 +70,7 @@ export class Http2ServerConnection extends Connection {
   tick(nowMs: number): void {
     if (this.closed) return;
     this.budget.tick(nowMs);
+    this.receiveFlow.tick();
     const missed = this.#deadlines.check(nowMs);
     if (missed === undefined) return;
     if (missed === 'settings') {

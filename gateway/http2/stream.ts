@@ -62,6 +62,12 @@ export class Stream implements ServerStream {
   outstanding = 0;
   /** Credited and not announced yet. */
   owed = 0;
+  /** By which its window is larger than at its start. */
+  growth = 0;
+  /** The last sample in which it received, how much, and whether its receiver waited for more (`window-growth.ts`). */
+  sample = 0;
+  sampleBytes = 0;
+  ranDry = false;
   /** Whether it stands in the list of those to be announced. */
   announcing = false;
   /** Content yet to come by Content-Length; -1 if nothing is said. */
@@ -110,7 +116,8 @@ export class Stream implements ServerStream {
   }
 
   credit(bytes: number): void {
-    if (!this.closed) this.#owner.creditStream(this, bytes);
+    // What has grown counts until its receiver is done, also behind the end.
+    if (!this.closed || this.growth > 0) this.#owner.creditStream(this, bytes);
   }
 
   /** Tells the receiver that bytes have left. */

@@ -31,8 +31,14 @@ const IDLE_MARGIN_MS = 1_000;
 /** How often connections that have rested long enough are looked for. */
 const SWEEP_MS = 500;
 
-/** Towards a service: trusted to answer, and not to be sane. */
-const SERVICE_CONNECTION: ConnectionLimits = { ...LINK_CONNECTION, resetShareMax: undefined, resetsMax: 10_000 };
+/** Towards a service: trusted to answer, and not to be sane. It is near, so fixed windows do, and no PINGs that it may count. */
+const SERVICE_CONNECTION: ConnectionLimits = {
+  ...LINK_CONNECTION,
+  streamWindowBytes: 256 * 1024,
+  growthBytesMax: 0,
+  resetShareMax: undefined,
+  resetsMax: 10_000,
+};
 
 /** What a backend is made of. */
 export interface BackendOptions {

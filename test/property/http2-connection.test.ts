@@ -217,6 +217,8 @@ function play(calls: readonly Call[], limits: ConnectionLimits, seed: number): v
 const windows = fc.record({
   streamWindowBytes: fc.constantFrom(1, 100, 16_384, 65_535, 300_000),
   connectionWindowBytes: fc.constantFrom(65_535, 70_000, 1_000_000),
+  streamWindowBytesMax: fc.constantFrom(1, 20_000, 32 * 1024 * 1024),
+  growthBytesMax: fc.constantFrom(0, 30_000, 256 * 1024 * 1024),
 });
 
 suite('HTTP/2 connections', () => {

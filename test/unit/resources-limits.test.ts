@@ -71,7 +71,7 @@ const INVALID: readonly (readonly [limits: string, message: string])[] = [
   ],
   [
     '{ linkConnectionWindowBytes: 65535 }',
-    ': expected linkStreamWindowBytes to be at most linkConnectionWindowBytes (65535), found 4194304',
+    ': expected linkStreamWindowBytes to be at most linkConnectionWindowBytes (65535), found 33554432',
   ],
 ];
 
