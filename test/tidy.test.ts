@@ -176,6 +176,38 @@ test('no package enters that has no door', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('a worker loads no package, and nothing of CA, store or documents', () => {
+  const files = new Map(sources.map((source) => [source.path, source]));
+  const loaded = new Set<string>();
+  const visit = (path: string): void => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    for (const name of loadedBy(files.get(path))) visit(name);
+  };
+  visit('gateway/process/worker-process.ts');
+  assert.ok(loaded.size > 100, `only ${loaded.size} files`);
+  const foreign =
+    /^(base\/store\/|base\/config\/(?!object|schema|node|nearest)|trust-bundles\/(source|serve)\/|trust-bundles\/x509\/issue|gateway\/(admin|cli|demo|operations)\/)/;
+  const packages = (name: string): boolean => layerOf(name) < 0 && !name.startsWith('node:');
+  assert.deepEqual(
+    [...loaded].filter((name) => packages(name) || foreign.test(name)),
+    [],
+  );
+});
+
+/** What a file loads when it runs: imports of types are erased. */
+function loadedBy(source: Source | undefined): readonly string[] {
+  const statements = source?.tree.statements.filter(ts.isImportDeclaration) ?? [];
+  const names = statements.flatMap(({ importClause, moduleSpecifier }) => {
+    const bindings = importClause?.namedBindings;
+    const erased =
+      bindings !== undefined && ts.isNamedImports(bindings) && bindings.elements.every((each) => each.isTypeOnly);
+    return erased || !ts.isStringLiteral(moduleSpecifier) ? [] : [moduleSpecifier.text];
+  });
+  const folder = dirname(source?.path ?? '');
+  return names.map((name) => (name.startsWith('.') ? posix.normalize(posix.join(folder, name)) : name));
+}
+
 test('rooms of the house keep to themselves', () => {
   const wrong = problems(({ path, imports }) =>
     ROOMS.filter(({ room }) => room.test(path)).flatMap(({ mayNotImport, because }) =>

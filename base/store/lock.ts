@@ -110,9 +110,11 @@ async function socketBase(directory: string, held: AsyncDisposableStack): Promis
 
 async function listen(base: string, directory: string): Promise<{ readonly name: string; readonly server: Server }> {
   const name = `.lock-${randomBytes(8).toString('hex')}`;
+  // Whoever is told wants to stop it: a process with a channel to the one that forked it is stopped there.
+  const holder = process.send === undefined ? process.pid : process.ppid;
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
-    socket.end(`${process.pid}\n`);
+    socket.end(`${holder}\n`);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

@@ -1,4 +1,6 @@
 /** The accepting side of control streams: grpc-js behind the gateway's own engine, on a Unix socket. */
+import { rm } from 'node:fs/promises';
+
 import { Server, ServerCredentials, status, type Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
 import { JumpgateError } from '../../base/errors.ts';
@@ -36,6 +38,8 @@ export async function servePeering(options: PeeringServerOptions): Promise<Async
     options.onStream(peer, instance, frameStream(call, cut));
   };
   server.addService({ sync: SYNC_METHOD }, { sync });
+  // The directory is ours alone, so this was left by a process of ours that has crashed.
+  await rm(options.socketPath, { force: true });
   await bind(server, options.socketPath);
   return {
     [Symbol.asyncDispose]: async () => {

@@ -124,7 +124,8 @@ export class PeeringSupervisor implements AsyncDisposable {
   /** A stream that a peer opened to us. */
   accept(peer: string, instance: string, stream: FrameStream): void {
     const supervised = this.#peers.get(peer);
-    if (supervised === undefined || supervised.streams.size >= STREAMS_PER_PEER_MAX) {
+    const over = this.#lifetime.signal.aborted;
+    if (over || supervised === undefined || supervised.streams.size >= STREAMS_PER_PEER_MAX) {
       stream.destroy();
       return;
     }

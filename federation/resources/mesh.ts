@@ -115,6 +115,22 @@ const store = oneByKey<MeshSpec['store']>('a store as files or redis', {
   ),
 });
 
+/** As many as the primary has room for. */
+const WORKERS_MAX = 256;
+
+const workers: Schema<MeshSpec['workers']> = {
+  expected: `auto, or an integer from 0 to ${WORKERS_MAX}`,
+  read: (node, place) => {
+    if (node.kind === 'string' && node.value === 'auto') return { value: 'auto' };
+    if (node.kind === 'integer' && node.value >= 0 && node.value <= WORKERS_MAX) return { value: node.value };
+    return place.unexpected(node, workers.expected);
+  },
+  json: () => ({
+    anyOf: [{ const: 'auto' }, { type: 'integer', minimum: 0, maximum: WORKERS_MAX }],
+    description: workers.expected,
+  }),
+};
+
 const fields = object('the spec of a Mesh', {
   trustDomain: required(trustDomain),
   gatewayId: optional(located(spiffeId)),
@@ -125,7 +141,7 @@ const fields = object('the spec of a Mesh', {
   accessLog: optional(object('a file', { file: required(filePath('the path of the access log')) })),
   logLevel: defaulted(choice(LOG_LEVELS), 'info'),
   drain: defaulted(duration('0s', '24h'), DEFAULTS.drainMs),
-  workers: notEnforced,
+  workers: defaulted(workers, 'auto'),
   limits: defaulted(meshLimits, DEFAULT_LIMITS),
   tracing: notEnforced,
   audit: notEnforced,
@@ -155,6 +171,7 @@ export const meshSchema: Schema<MeshSpec> = parsed(fields, (spec, reading) => {
       accessLogFile: spec.accessLog?.file,
       logLevel: spec.logLevel,
       drainMs: spec.drain,
+      workers: spec.workers,
       limits: spec.limits,
     },
   };

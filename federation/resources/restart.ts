@@ -13,6 +13,7 @@ const FIELDS: readonly (readonly [name: string, valueOf: (spec: MeshSpec) => unk
   ['listeners.status', (spec) => spec.listeners.status],
   ['listeners.admin', (spec) => spec.listeners.admin],
   ['store', (spec) => spec.store],
+  ['workers', (spec) => spec.workers],
   ['linksPerPeer', (spec) => spec.linksPerPeer],
   ['accessLog', (spec) => spec.accessLogFile],
   ['limits', (spec) => spec.limits],

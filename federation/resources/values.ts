@@ -60,6 +60,8 @@ export interface MeshSpec {
         readonly sealKeyFile: string;
       };
   readonly linksPerPeer: number;
+  /** Processes that carry calls: `auto` for one per processor, 0 for none beside the one that does everything. */
+  readonly workers: number | 'auto';
   /** `undefined` is standard output. */
   readonly accessLogFile: string | undefined;
   readonly logLevel: LogLevel;

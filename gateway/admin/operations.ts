@@ -110,6 +110,18 @@ export interface ReloadResult {
   readonly needsRestart: readonly string[];
 }
 
+/** A process of the gateway: control, or a worker by its index. */
+export interface GatewayProcessStatus {
+  readonly id: 'control' | number;
+  /** `null` while there is none. */
+  readonly pid: number | null;
+  readonly state: 'starting' | 'ready' | 'waiting' | 'crash-looping' | 'draining' | 'ended';
+  readonly restarts: number;
+  /** How the last one ended, as a phrase; `null` if none has. */
+  readonly lastEnd: string | null;
+  readonly connections: number;
+}
+
 /** The tree that `jumpgate status` prints. */
 export interface GatewayStatus {
   readonly mesh: string;
@@ -122,6 +134,8 @@ export interface GatewayStatus {
   /** Names of what is still to be done before the gateway is ready. */
   readonly pending: readonly string[];
   readonly listeners: readonly ListenerStatus[];
+  /** Empty when all is one process. */
+  readonly processes: readonly GatewayProcessStatus[];
   readonly peers: readonly PeerStatus[];
   readonly exports: readonly ExportStatus[];
   readonly imports: readonly ImportStatus[];

@@ -49,6 +49,14 @@ function branches(status: unknown): readonly Branch[] {
       ),
     },
     {
+      label: 'processes',
+      leaves: rows(
+        'processes',
+        (of) =>
+          `${of('id') === 'control' ? 'control' : `worker ${of('id')}`} pid ${of('pid')} ${of('state')}, ${of('connections')} connections, ${of('restarts')} restarts${of('lastEnd') === '-' ? '' : `, last ended with ${of('lastEnd')}`}`,
+      ),
+    },
+    {
       label: 'peers',
       leaves: rows(
         'peers',

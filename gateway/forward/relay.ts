@@ -78,9 +78,11 @@ class RelayedRequest implements StreamReceiver {
   }
 
   /** The answer broke off: the caller must not take it for whole. */
-  broken(): void {
+  broken(code: number): void {
     if (this.#over) return;
-    this.#options.stream.reset(ERROR_CODE.internalError);
+    // What was refused has not been processed, and may be sent again elsewhere (RFC 9113 §8.7).
+    const refused = code === ERROR_CODE.refusedStream;
+    this.#options.stream.reset(refused ? code : ERROR_CODE.internalError);
     this.#finish(false);
   }
 
@@ -122,8 +124,8 @@ class RelayedAnswer implements ResponseReceiver {
     this.#request.answered();
   }
 
-  onReset(): void {
-    this.#request.broken();
+  onReset(code: number): void {
+    this.#request.broken(code);
   }
 
   onSent(bytes: number): void {

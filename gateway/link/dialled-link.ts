@@ -42,7 +42,7 @@ export interface DialledLink extends ClientConnection {
   readonly term: LinkTerm;
   /** It takes no calls any more, unlike one that is merely full: another must replace it. */
   readonly leaving: boolean;
-  /** Resolves when the other end takes no calls on it any more, or it has been retired or closed. */
+  /** Resolves when the other end takes no calls on it any more, or it has closed. */
   readonly going: Promise<void>;
   readonly closed: Promise<void>;
   /** Round trip of a PING, milliseconds. */

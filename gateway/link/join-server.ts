@@ -6,13 +6,12 @@ import { type Logger } from '../../base/log.ts';
 import { type InviteBook, type PresentedInvite } from '../../federation/peering/invites.ts';
 import { type Registration, type RegistrationRefusal } from '../../federation/peering/registration.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
-import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
-import { peerChain } from '../../trust-bundles/tls/peer-chain.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type ConnectionLimits, STRANGER_CONNECTION } from '../http2/limits.ts';
 import { type RequestHead } from '../message/head.ts';
 import { serveHttp2 } from '../socket/http2-socket.ts';
 import { commonVersion } from './hello.ts';
+import { type JoinConnection } from './join-connection.ts';
 import {
   CLOCK_DIFFERENCE_MS_MAX,
   JOIN_AUTHORITY,
@@ -72,7 +71,7 @@ export class JoinServer implements AsyncDisposable {
   }
 
   /** Takes a connection over. */
-  serve(connection: StrangerConnection): void {
+  serve(connection: JoinConnection): void {
     if (this.#cut.size >= CONNECTIONS_MAX || this.#lifetime.signal.aborted) {
       connection.socket.destroy();
       return;
@@ -109,7 +108,7 @@ export class JoinServer implements AsyncDisposable {
   }
 
   /** `undefined`: this was nobody with an invite, and gets nothing but a closed connection. */
-  async #answer(head: RequestHead, body: SmallBody, connection: StrangerConnection): Promise<JoinAnswer | undefined> {
+  async #answer(head: RequestHead, body: SmallBody, connection: JoinConnection): Promise<JoinAnswer | undefined> {
     const path = head.path.value;
     const isKnown = path === '/preflight' || path === '/join';
     const isOurs = isKnown && head.method.value === 'POST' && head.authority.value === JOIN_AUTHORITY;
@@ -162,7 +161,7 @@ export class JoinServer implements AsyncDisposable {
     if (difference > CLOCK_DIFFERENCE_MS_MAX) {
       return refused('clock', `the two clocks differ by ${Math.round(difference / 1000)} s: set them by NTP`);
     }
-    const peer = peerChain(connection.socket);
+    const { peer } = connection;
     const bundles = new Map([[joiner.trustDomain, joiner.bundle]]);
     const verdict = peer.kind === 'chain' ? verifySvid({ chain: peer.chain, bundles, role: 'client', nowMs }) : peer;
     if (verdict.kind === 'rejected') return refused('svid-untrusted', `the joiner's certificate: ${verdict.message}`);
@@ -222,7 +221,7 @@ export class JoinServer implements AsyncDisposable {
 interface JoinRequest {
   readonly presented: { readonly id: string; readonly secret: string; readonly rest: unknown };
   readonly invite: PresentedInvite;
-  readonly connection: StrangerConnection;
+  readonly connection: JoinConnection;
 }
 
 /** Registers the mesh that redeemed a held invite. Throws `peer-unknown` when none waits under this name, and what registering refuses. */

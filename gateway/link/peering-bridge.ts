@@ -6,7 +6,7 @@ import { bindServer } from '../../base/net/bind-server.ts';
 import { type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
-import { type RuntimeDirectory } from '../../federation/peering/runtime-directory.ts';
+import { type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
 import {
   INSTANCE_FIELD,
   isSameToken,
@@ -32,6 +32,7 @@ import { type ReasonCode } from '../refusal/reason.ts';
 import { refuse } from '../refusal/refuse.ts';
 import { type ConnectedHttp2, connectHttp2, serveHttp2 } from '../socket/http2-socket.ts';
 import { type AcceptedLink } from './accepted-link.ts';
+import { BUNDLE_AUTHORITY } from './hello.ts';
 import { type LinkPool } from './pool.ts';
 import { UnreadBody } from './small-body.ts';
 
@@ -47,16 +48,22 @@ const LOCAL_LIMITS: ConnectionLimits = {
 /** Control streams that one link may have open: one, and those that are being replaced. */
 const STREAMS_PER_LINK_MAX = 4;
 
+/** Names the peer of a call that a sibling hands over, since it has no link to it. */
+export const SIBLING_PEER_FIELD = 'jumpgate-sibling-peer';
+
 /** The only metadata that crosses: what gRPC itself needs. */
 const PASSED = new Set(['content-type', 'te', 'grpc-encoding', 'grpc-accept-encoding', 'user-agent']);
 
-const AUTHORITY = field(':authority', 'peering.jumpgate');
+const PEERING = field(':authority', 'peering.jumpgate');
+const BUNDLE = field(':authority', BUNDLE_AUTHORITY);
+/** What the authority of a request for a peer's bundle ends in, on the local socket. */
+const BUNDLE_AUTHORITY_SUFFIX = `.${BUNDLE_AUTHORITY}`;
 const HTTP = field(':scheme', 'http');
 const HTTPS = field(':scheme', 'https');
 
 /** What the bridge needs. */
 export interface PeeringBridgeOptions {
-  readonly runtime: RuntimeDirectory;
+  readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'clientSocket' | 'token'>;
   readonly pool: LinkPool;
   readonly clock: Clock;
   readonly log: Logger;
@@ -95,7 +102,7 @@ export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<
   };
 }
 
-/** grpc-js calls a peer: the authority names it, the metadata its instance, and a link takes the call. */
+/** Control calls a peer: the authority names it, the metadata its instance, and a link takes the call. */
 function callOut(
   stream: ServerStream,
   head: RequestHead,
@@ -103,13 +110,43 @@ function callOut(
   { runtime, pool, log }: PeeringBridgeOptions,
 ): StreamReceiver {
   const token = soleValue(head.fields, TOKEN_FIELD);
-  const authority = head.authority.value;
-  if (!isSameToken(token, runtime.token) || !authority.endsWith(PEERING_AUTHORITY_SUFFIX)) return reset(stream);
-  const peer = authority.slice(0, -PEERING_AUTHORITY_SUFFIX.length);
-  const link = pool.pick(peer, [], soleValue(head.fields, INSTANCE_FIELD));
+  const handed = soleValue(head.fields, SIBLING_PEER_FIELD);
+  const named = head.authority.value;
+  const suffix = named.endsWith(BUNDLE_AUTHORITY_SUFFIX) ? BUNDLE_AUTHORITY_SUFFIX : PEERING_AUTHORITY_SUFFIX;
+  if (!isSameToken(token, runtime.token)) return reset(stream);
+  if (handed !== undefined) return carryHanded(stream, head, { end, link: pool.pick(handed, []) });
+  if (!named.endsWith(suffix)) return reset(stream);
+  const authority = suffix === BUNDLE_AUTHORITY_SUFFIX ? BUNDLE : PEERING;
+  const link = pool.pick(named.slice(0, -suffix.length), [], soleValue(head.fields, INSTANCE_FIELD));
   if (link === undefined) return refused(stream, head, 'peer-unavailable');
-  const carried = carry({ stream, end, connection: link, head: localHead(head, HTTPS, []), log });
+  const carried = carry({
+    stream,
+    end,
+    connection: link,
+    head: localHead(head, { authority, scheme: HTTPS, added: [] }),
+    log,
+  });
   return carried ?? refused(stream, head, 'peer-unavailable');
+}
+
+/** A sibling has judged the call, and whatever it says crosses. Refused, it is tried elsewhere: nothing has left. */
+function carryHanded(
+  stream: ServerStream,
+  head: RequestHead,
+  { end, link }: { readonly end: boolean; readonly link: ClientConnection | undefined },
+): StreamReceiver {
+  if (link === undefined) return reset(stream);
+  const ours = new Set([TOKEN_FIELD, SIBLING_PEER_FIELD]);
+  const fields = head.fields.filter(({ name }) => !ours.has(name.text));
+  const carried = relay({
+    stream,
+    head: { ...head, scheme: HTTPS, fields },
+    end,
+    connection: link,
+    passes: () => true,
+    onOver: () => undefined,
+  });
+  return carried ?? reset(stream);
 }
 
 /** The connections to our grpc-js server, made when they are needed: one, and another where it is full or closing. */
@@ -168,7 +205,7 @@ class LinkPeering implements RequestListener {
       stream,
       end,
       connection,
-      head: localHead(head, HTTP, this.#added),
+      head: localHead(head, { authority: PEERING, scheme: HTTP, added: this.#added }),
       log: this.#log,
       onOver: over,
     });
@@ -204,10 +241,13 @@ function carry({ log, onOver, ...carried }: Carried): StreamReceiver | undefined
 }
 
 /** The request with only the metadata that gRPC needs, and what we add. */
-function localHead(head: RequestHead, scheme: Field, added: readonly Field[]): RequestHead {
+function localHead(
+  head: RequestHead,
+  { authority, scheme, added }: { readonly authority: Field; readonly scheme: Field; readonly added: readonly Field[] },
+): RequestHead {
   const passed = head.fields.filter(({ name }) => PASSED.has(name.text));
   const { method, path } = head;
-  return { method, path, authority: AUTHORITY, scheme, protocol: undefined, fields: [...passed, ...added] };
+  return { method, path, authority, scheme, protocol: undefined, fields: [...passed, ...added] };
 }
 
 function refused(stream: ServerStream, head: RequestHead, reason: ReasonCode): StreamReceiver {

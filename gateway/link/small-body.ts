@@ -119,6 +119,8 @@ export interface SmallQuestion {
   readonly path: string;
   /** A JSON document as body. */
   readonly json?: string;
+  /** Further fields. */
+  readonly fields?: readonly Field[];
 }
 
 /** How much is read, and for how long. */
@@ -200,8 +202,8 @@ class Asked implements ResponseReceiver {
   }
 }
 
-function headOf({ method, authority, path, json }: SmallQuestion): RequestHead {
-  const fields: readonly Field[] = json === undefined ? [] : [JSON_TYPE];
+function headOf({ method, authority, path, json, fields: more = [] }: SmallQuestion): RequestHead {
+  const fields: readonly Field[] = json === undefined ? more : [JSON_TYPE, ...more];
   return {
     method: field(':method', method),
     path: field(':path', path),

@@ -19,7 +19,6 @@ import {
   type IssuedInvite,
   type JoinRequest,
   type JoinResult,
-  type LinkStatus,
   type ListenerStatus,
   type PeerRemoval,
   type PeerStatus,
@@ -31,11 +30,13 @@ import { reachUs } from '../link/reach.ts';
 import { type Configuration } from '../process/configuration.ts';
 import { type Control } from '../process/control.ts';
 import { type Lifecycle } from '../process/lifecycle.ts';
+import { type DataSide } from '../process/data-side.ts';
 import { type Peering } from '../process/peering.ts';
 import { type Instance } from '../process/state.ts';
 import { type GatewaySample } from '../telemetry/sample.ts';
 import { bundleStatuses, earliestEndMs } from './bundles.ts';
 import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
+import { processConditions } from './processes.ts';
 import { peerSample } from './sample.ts';
 import { issueWorkloadSvid } from './workload-svid.ts';
 
@@ -53,11 +54,10 @@ export interface GatewayParts {
   readonly control: Control;
   readonly configuration: Configuration;
   readonly peering: Peering;
+  readonly data: DataSide;
   readonly lifecycle: Lifecycle;
   readonly listeners: () => readonly ListenerStatus[];
   readonly self: () => MeshIdentity;
-  /** Lines that the access log had to drop. */
-  readonly accessLogDropped: () => number;
   readonly stopped: AbortSignal;
   readonly clock: Clock;
   readonly log: LogRoot;
@@ -70,7 +70,7 @@ export interface SampledOperations extends GatewayOperations {
 
 /** Makes the operations of a running gateway. */
 export function gatewayOperations(parts: GatewayParts): SampledOperations {
-  const { ca, configuration, control, log, peering } = parts;
+  const { ca, configuration, control, data, log, peering } = parts;
   const snapshot = (): ReturnType<typeof control.snapshots.current> => control.snapshots.current();
   const bundleFacts = {
     poll: peering.poll.state.bind(peering.poll),
@@ -80,8 +80,14 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
   };
   return {
     version: () => ({ version: parts.version, node: process.version }),
-    status: async () => statusOf(parts, await heldPeers(parts)),
-    peers: async () => [...peersOf(parts), ...(await heldPeers(parts))],
+    status: async () => {
+      await data.refresh();
+      return statusOf(parts, await heldPeers(parts));
+    },
+    peers: async () => {
+      await data.refresh();
+      return [...peersOf(parts), ...(await heldPeers(parts))];
+    },
     removePeer: (name) => removePeer(parts, name),
     approvePeer: async (name) => {
       await approveJoin(name, parts);
@@ -91,7 +97,10 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     exports: async () => [...snapshot().exports.values()].map((item) => exportStatus(snapshot(), item, factsOf(parts))),
     imports: async () => importStatuses(snapshot()),
     bundles: async () => bundleStatuses(snapshot(), bundleFacts),
-    links: async () => linksOf(parts),
+    links: async () => {
+      await data.refresh();
+      return data.links();
+    },
     invite: (request) => invite(parts, request),
     join: (request) => joinPeer(parts, request),
     reload: () => configuration.reload(),
@@ -101,6 +110,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     logLevel: () => log.level,
     setLogLevel: (level) => {
       log.level = level;
+      data.setLogLevel(level);
     },
     sample: () => sampleOf(parts),
   };
@@ -120,6 +130,7 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStat
     state: lifecycle.state,
     pending: lifecycle.pending,
     listeners: parts.listeners(),
+    processes: parts.data.processes(),
     peers: [...peersOf(parts), ...held],
     exports: [...snapshot.exports.values()].map((item) => exportStatus(snapshot, item, facts)),
     imports: importStatuses(snapshot),
@@ -132,26 +143,26 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStat
   };
 }
 
-function conditionsOf({ control, peering }: GatewayParts): readonly Condition[] {
+function conditionsOf({ control, data }: GatewayParts): readonly Condition[] {
   const resources = control.conditions.map(({ resource, type, message, origin }) => ({
     type,
     severity: 'warning' as const,
     subject: resource,
     message: origin === undefined ? message : `${message} (${formatOrigin(origin)})`,
   }));
-  const dials = peering.dialer.failures().map(({ peer, address, code, message }) => ({
+  const dials = data.failures().map(({ peer, address, code, message }) => ({
     type: 'LinkFailing',
     severity: 'warning' as const,
     subject: `Peer/${peer}`,
     message: `${address}: ${code}: ${message}`,
   }));
-  return [...resources, ...dials];
+  return [...resources, ...dials, ...processConditions(data)];
 }
 
 function factsOf(parts: GatewayParts): PeerFacts {
   return {
     peering: (peer) => parts.peering.supervisor.status(peer),
-    links: linksOf(parts),
+    links: parts.data.links(),
     declared: new Set(parts.control.resources.peers.map(({ name }) => name)),
     stored: new Set(parts.peers.all().map(({ name }) => name)),
   };
@@ -179,31 +190,6 @@ function findPeer(parts: GatewayParts, name: string): PeerStatus {
   throw new JumpgateError('peer-unknown', `no peer ${name} is registered here`, { source: 'caller' });
 }
 
-function linksOf({ peering }: GatewayParts): readonly LinkStatus[] {
-  const toTime = (ms: number): string => new Date(ms).toISOString();
-  const dialled = peering.pool.all().map((link) => ({
-    peer: link.peer,
-    direction: 'outbound' as const,
-    instance: link.instance,
-    address: link.address,
-    state: link.leaving ? 'draining' : 'up',
-    since: toTime(link.sinceMs),
-    expiresAt: toTime(link.term.endsAtMs),
-    calls: link.streams,
-  }));
-  const accepted = peering.listener.links().map((link) => ({
-    peer: link.peer.name,
-    direction: 'inbound' as const,
-    instance: link.instance,
-    address: link.remoteAddress,
-    state: 'up',
-    since: toTime(link.sinceMs),
-    expiresAt: toTime(link.term.endsAtMs),
-    calls: link.calls,
-  }));
-  return [...dialled, ...accepted];
-}
-
 /** The row and the bundle go; the snapshot that follows closes the links and tells the peer. */
 async function removePeer(parts: GatewayParts, name: string): Promise<PeerRemoval> {
   const declared = parts.control.resources.peers.find((peer) => peer.name === name);
@@ -213,10 +199,12 @@ async function removePeer(parts: GatewayParts, name: string): Promise<PeerRemova
   }
   const stored = parts.control.storedPeer(name);
   if (stored === undefined) return turnDown(parts, name);
-  const linksClosed = linksOf(parts).filter((link) => link.peer === name).length;
+  await parts.data.refresh();
+  const linksClosed = parts.data.links().filter((link) => link.peer === name).length;
   await parts.peering.supervisor.dismiss(name);
   await parts.peers.remove(name);
   await parts.bundles.remove(stored.trustDomain);
+  await parts.data.settled();
   return { name, trustDomain: stored.trustDomain, linksClosed };
 }
 
@@ -290,7 +278,7 @@ function sampleOf(parts: GatewayParts): GatewaySample {
     ),
     bundleSequence: own?.sequence,
     bundleNotAfterSeconds: endMs === undefined ? undefined : (endMs - nowMs) / 1000,
-    accessLogDropped: parts.accessLogDropped(),
+    accessLogDropped: parts.data.accessLogDropped(),
     reloads: parts.configuration.counts,
     ready: lifecycle.state === 'ready',
     storeAvailable: parts.storeAvailable(),

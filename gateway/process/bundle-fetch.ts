@@ -8,9 +8,7 @@ import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { bundleEndpoint, type BundleEndpoint } from '../../trust-bundles/source/bundle-endpoint.ts';
 import { type FetchBundle } from '../../trust-bundles/source/bundle-poll.ts';
-import { BUNDLE_AUTHORITY } from '../link/hello.ts';
-import { type LinkPool } from '../link/pool.ts';
-import { askSmall } from '../link/small-body.ts';
+import { type DataSide, unavailable } from './data-side.ts';
 
 /** As for bundle endpoints (security.md §3). */
 const BUNDLE_BYTES_MAX = 1024 * 1024;
@@ -20,7 +18,7 @@ const FETCH_MS_MAX = 10_000;
 export interface BundleFetchOptions {
   readonly endpointOf: (trustDomain: TrustDomain) => PeerSpec['bundleEndpoint'];
   readonly snapshots: SnapshotSource;
-  readonly links: LinkPool;
+  readonly data: Pick<DataSide, 'readBundle'>;
   readonly clock: Clock;
 }
 
@@ -52,15 +50,13 @@ async function fetchOverLink(
   signal: AbortSignal,
 ): Promise<Bundle> {
   const peer = [...options.snapshots.current().peers.values()].find((each) => each.trustDomain === trustDomain);
-  const link = peer && options.links.pick(peer.name, []);
-  if (link === undefined)
-    throw new JumpgateError('peer-unavailable', 'no link to the peer is up', { source: 'peer', retry: 'later' });
+  if (peer === undefined) throw unavailable();
   const deadline = new AbortController();
   using timers = new DisposableStack();
   timers.use(options.clock.after(FETCH_MS_MAX, () => deadline.abort()));
   const either = AbortSignal.any([signal, deadline.signal]);
-  const question = { method: 'GET', authority: BUNDLE_AUTHORITY, path: '/' } as const;
-  const { status, body } = await askSmall(link, question, { bytesMax: BUNDLE_BYTES_MAX, signal: either });
+  const limits = { bytesMax: BUNDLE_BYTES_MAX, signal: either };
+  const { status, body } = await options.data.readBundle(peer.name, limits);
   if (status !== 200) {
     throw new JumpgateError('bundle-unavailable', `expected status 200 of the peer's bundle, found ${status}`, {
       source: 'peer',

@@ -61,7 +61,10 @@ export type FromChild =
       readonly kind: 'relay';
       readonly to: ProcessId | 'workers';
       readonly topic: string;
-      /** Give the last bytes of this topic to every worker that starts later, also while control is down. */
+      /**
+       * Give the last bytes of this topic to every worker that starts later, also while control is down. To control: keep
+       * them for the control process after this one, and for it only.
+       */
       readonly retained: boolean;
       readonly bytes: Uint8Array;
     }

@@ -22,6 +22,8 @@ export interface ControlOptions {
   readonly ca: EmbeddedCa;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
+  /** What peers had announced to the process before this one, by name. */
+  readonly catalogues?: ReadonlyMap<string, ImportedCatalogue> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -29,7 +31,7 @@ export interface ControlOptions {
 /** Owns what snapshots are built from, and builds one after every change. */
 export class Control implements Disposable {
   readonly #options: ControlOptions;
-  readonly #catalogues = new Map<string, ImportedCatalogue>();
+  readonly #catalogues: Map<string, ImportedCatalogue>;
   readonly #snapshots: ReplaceableSnapshot;
   readonly #watches: readonly Disposable[];
   #set: ResourceSet;
@@ -39,6 +41,7 @@ export class Control implements Disposable {
   constructor(options: ControlOptions) {
     this.#options = options;
     this.#set = options.set;
+    this.#catalogues = new Map(options.catalogues);
     const first = this.#build();
     this.#snapshots = new ReplaceableSnapshot(first.snapshot);
     this.#conditions = first.conditions;

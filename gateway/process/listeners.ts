@@ -1,10 +1,7 @@
-/** The listeners for calls, opened from the documents, and the certificates of edges kept up to date. */
-import { readFile } from 'node:fs/promises';
-
-import { JumpgateError, messageOf } from '../../base/errors.ts';
+/** The listeners for calls, opened from what the documents say, and the certificates of edges kept up to date. */
 import { type Logger } from '../../base/log.ts';
-import { formatAddress } from '../../base/net/bind-server.ts';
-import { type Edge, type OutboundListenerSpec, type ResourceSet } from '../../federation/resources/values.ts';
+import { type BindServer, formatAddress } from '../../base/net/bind-server.ts';
+import { type BindAddress, type OutboundListenerSpec, type ResourceSet } from '../../federation/resources/values.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type ListenerStatus } from '../admin/operations.ts';
@@ -13,11 +10,21 @@ import { type EdgeDeps } from '../edge/plans.ts';
 import { type CallListener, type ListenHost } from '../listen/connections.ts';
 import { openOutboundListener } from '../outbound/listener.ts';
 import { openTunnelListener } from '../tcp/listener.ts';
+import { type EdgeListen } from './edge-credentials.ts';
 import { type Drainable, type Lifecycle } from './lifecycle.ts';
+
+/** Which listeners for calls there are. */
+export interface CallListenSpecs {
+  readonly outbound: readonly OutboundListenerSpec[];
+  readonly imports: readonly { readonly name: string; readonly spec: OutboundListenerSpec }[];
+  readonly edges: readonly EdgeListen[];
+}
 
 /** What the listeners need. */
 export interface CallListenersOptions {
-  readonly resources: ResourceSet;
+  readonly specs: CallListenSpecs;
+  /** How the listener of a name, as status shows it, is bound; default is to listen. */
+  readonly bindOf?: ((name: string) => BindServer) | undefined;
   readonly deps: EdgeDeps;
   readonly host: ListenHost;
   readonly snapshots: SnapshotSource;
@@ -29,45 +36,88 @@ export interface CallListenersOptions {
 /** The open listeners. */
 export interface CallListeners extends AsyncDisposable {
   readonly statuses: readonly ListenerStatus[];
-  /** Reads the edges' certificates again. Throws `certificate-unusable` and keeps the old ones. */
-  renewCertificates(resources: ResourceSet): Promise<void>;
+  /** Throws `certificate-unusable` and keeps what the edge had. */
+  replaceCertificates(edges: readonly EdgeListen[]): void;
+}
+
+/** A listener before it is bound. */
+export interface NamedListener {
+  /** Unique: what its connections are handed over by. */
+  readonly binding: string;
+  /** As status shows it. */
+  readonly name: string;
+  readonly kind: ListenerStatus['kind'];
+  readonly at: BindAddress;
+  readonly caller: string | null;
+}
+
+/** What the documents ask for. */
+export function callListenSpecs(set: ResourceSet, edges: readonly EdgeListen[]): CallListenSpecs {
+  const imports = set.imports.flatMap(({ name, spec: { listen } }) =>
+    listen === undefined ? [] : [{ name, spec: listen }],
+  );
+  return { outbound: set.mesh.spec.listeners.outbound, imports, edges };
+}
+
+/** The listeners by name, in the order in which status shows them. */
+export function namedListeners({ outbound, imports, edges }: CallListenSpecs): readonly NamedListener[] {
+  const local = (kind: 'outbound' | 'import', name: string, spec: OutboundListenerSpec): NamedListener => ({
+    binding: name,
+    name,
+    kind,
+    at: spec.address,
+    caller: callerOf(spec),
+  });
+  return [
+    ...outbound.map((spec, index) => local('outbound', `outbound[${index}]`, spec)),
+    ...imports.map(({ name, spec }) => local('import', `import ${name}`, spec)),
+    ...edges.map(({ name, address }) => ({
+      binding: `edge ${name}`,
+      name,
+      kind: 'edge' as const,
+      at: address,
+      caller: null,
+    })),
+  ];
 }
 
 /** Opens all of them, or none: throws what the first failing one throws. */
 export async function openCallListeners(options: CallListenersOptions): Promise<CallListeners> {
-  const { resources, deps, host, snapshots, svid, lifecycle, log } = options;
+  const { specs, bindOf, deps, host, snapshots, svid, lifecycle, log } = options;
   await using held = new AsyncDisposableStack();
-  const statuses: ListenerStatus[] = [];
-  const edges = new Map<string, EdgeListener>();
-  for (const [index, spec] of resources.mesh.spec.listeners.outbound.entries()) {
-    const name = `outbound[${index}]`;
-    const listener = held.use(await openOutboundListener({ spec, deps, host, snapshots, svid, log }));
+  const addresses = new Map<string, string>();
+  const keep = (name: string, listener: CallListener): void => {
+    held.use(listener);
     lifecycle.register(name, drainable(listener));
-    statuses.push({ name, kind: 'outbound', address: formatAddress(listener.address), caller: callerOf(spec) });
+    addresses.set(name, formatAddress(listener.address));
+  };
+  const edges = new Map<string, EdgeListener>();
+  for (const [index, spec] of specs.outbound.entries()) {
+    const name = `outbound[${index}]`;
+    keep(name, await openOutboundListener({ spec, bind: bindOf?.(name), deps, host, snapshots, svid, log }));
   }
-  for (const { name: imported, spec: importSpec } of resources.imports) {
-    const spec = importSpec.listen;
-    if (spec === undefined) continue;
+  for (const { name: imported, spec } of specs.imports) {
     const name = `import ${imported}`;
     const made = { imported, spec, views: deps.views, links: deps.links, host: deps.host, snapshots, svid, log };
-    const listener = held.use(await openTunnelListener(made));
-    lifecycle.register(name, drainable(listener));
-    statuses.push({ name, kind: 'import', address: formatAddress(listener.address), caller: callerOf(spec) });
+    keep(name, await openTunnelListener({ ...made, bind: bindOf?.(name) }));
   }
-  for (const edge of resources.edges) {
-    const { address } = edge.spec;
-    const listener = held.use(
-      await openEdge({ name: edge.name, address, credentials: await credentialsOf(edge), deps, host, log }),
-    );
-    edges.set(edge.name, listener);
-    lifecycle.register(`edge ${edge.name}`, drainable(listener));
-    statuses.push({ name: edge.name, kind: 'edge', address: formatAddress(listener.address), caller: null });
+  for (const { name, address, credentials } of specs.edges) {
+    const binding = `edge ${name}`;
+    const edge = await openEdge({ name, address, bind: bindOf?.(binding), credentials, deps, host, log });
+    keep(binding, edge);
+    edges.set(name, edge);
   }
+  const statuses = namedListeners(specs).map(({ binding, name, kind, caller }) => ({
+    name,
+    kind,
+    address: addresses.get(binding) ?? '',
+    caller,
+  }));
   const kept = held.move();
   return {
     statuses,
-    renewCertificates: async ({ edges: declared }) => {
-      for (const edge of declared) edges.get(edge.name)?.replaceCertificate(await credentialsOf(edge));
+    replaceCertificates: (renewed) => {
+      for (const { name, credentials } of renewed) edges.get(name)?.replaceCertificate(credentials);
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
@@ -93,16 +143,4 @@ async function untilAborted(signal: AbortSignal, done: Promise<void>): Promise<v
   const aborted = Promise.withResolvers<undefined>();
   signal.addEventListener('abort', () => aborted.resolve(undefined), { once: true });
   if (!signal.aborted) await Promise.race([done, aborted.promise]);
-}
-
-async function credentialsOf({ name, spec }: Edge): Promise<{ readonly cert: string; readonly key: string }> {
-  try {
-    const [cert, key] = await Promise.all([
-      readFile(spec.tls.certificateFile, 'utf8'),
-      readFile(spec.tls.keyFile, 'utf8'),
-    ]);
-    return { cert, key };
-  } catch (cause) {
-    throw new JumpgateError('certificate-unusable', `Edge ${name}: ${messageOf(cause)}`, { source: 'config', cause });
-  }
 }

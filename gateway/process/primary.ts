@@ -17,7 +17,7 @@
  *                            └──── control streams over Unix sockets ┘
  * ```
  * What crosses between control and workers is relayed as bytes that the primary does not read. It keeps the last bytes
- * of each retained topic, so that a worker can be replaced while control is down.
+ * of each retained topic, so that a worker can be replaced while control is down, and control find what it knew.
  */
 import { type SendHandle } from 'node:child_process';
 
@@ -69,6 +69,8 @@ export class Primary {
   readonly #control: SupervisedChild;
   readonly #workers = new Map<number, SupervisedChild>();
   readonly #retained = new Map<string, Uint8Array>();
+  /** What control keeps for the control process after it. */
+  readonly #kept = new Map<string, Uint8Array>();
   readonly #copies = new Map<number, (handle: SendHandle | undefined) => void>();
   readonly #waits = new Set<() => void>();
   readonly #end = Promise.withResolvers<number>();
@@ -133,8 +135,8 @@ export class Primary {
   }
 
   #childStarted(child: SupervisedChild): void {
-    if (child.id === 'control') return;
-    for (const [topic, bytes] of this.#retained) child.send({ kind: 'relay', from: 'control', topic, bytes });
+    const retained = child.id === 'control' ? this.#kept : this.#retained;
+    for (const [topic, bytes] of retained) child.send({ kind: 'relay', from: 'control', topic, bytes });
   }
 
   #childEnded(id: ProcessId, code: number | null): void {
@@ -219,9 +221,10 @@ export class Primary {
 
   #relay(from: ProcessId, { to, topic, retained, bytes }: Relay): void {
     const message = { kind: 'relay', from, topic, bytes } as const;
-    if (retained && (this.#retained.has(topic) || this.#retained.size < RETAINED_MAX)) this.#retained.set(topic, bytes);
+    const kept = to === 'control' ? this.#kept : this.#retained;
+    if (retained && (kept.has(topic) || kept.size < RETAINED_MAX)) kept.set(topic, bytes);
     if (to !== 'workers') {
-      this.#child(to)?.send(message);
+      if (to !== 'control' || !retained) this.#child(to)?.send(message);
       return;
     }
     for (const worker of this.#workers.values()) worker.send(message);

@@ -4,53 +4,46 @@ import { deserialize, serialize } from 'node:v8';
 
 import { asList, asRecord } from '../../base/brand.ts';
 import { LOG_LEVELS, type LogLevel } from '../../base/log.ts';
+import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
+import { type BindAddress } from '../../federation/resources/values.ts';
 import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { trySpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
-import { type LinkStatus } from '../admin/operations.ts';
+import { type BoundListener } from './channel.ts';
+import { type CallListenSpecs } from './listeners.ts';
+import { readReport, type WorkerReport } from './worker-report.ts';
 
-/** Control says. The relay's topic is the kind; `snapshot`, `svid` and `settings` are retained. */
+/** Control says. The relay's topic is the kind; all but `report` are retained. */
 export type ToWorker =
+  /** Answered by `applied` with the same sequence. */
   | { readonly kind: 'snapshot'; readonly sequence: number; readonly snapshot: Snapshot }
   /** Never the CA's key: only what the jump port shows. */
   | { readonly kind: 'svid'; readonly svid: X509Svid }
   | { readonly kind: 'settings'; readonly settings: WorkerSettings }
-  /** Answered by `counters` or `links` with the same id. */
-  | { readonly kind: 'counters'; readonly id: number }
-  | { readonly kind: 'links'; readonly id: number }
-  /** Close every link to a peer now, whatever it carries. Answered by `applied` with the same sequence. */
-  | { readonly kind: 'cut'; readonly sequence: number; readonly peer: string };
+  /** Which workers have a link to which peer. */
+  | { readonly kind: 'holders'; readonly holders: ReadonlyMap<string, readonly number[]> }
+  /** Answered by `report` with the same id. */
+  | { readonly kind: 'report'; readonly id: number };
 
-/** What a worker cannot read from a snapshot. */
+/** What a worker cannot read from a snapshot. But for the log level and the edges' certificates it holds until a restart. */
 export interface WorkerSettings {
   readonly logLevel: LogLevel;
   readonly linksPerPeer: number;
   readonly instance: string;
   readonly epoch: bigint;
-  /** The 0700 directory of the Unix sockets `worker-N.sock`, `server.sock` and `join.sock`, and their token. */
-  readonly runtime: string;
-  readonly token: string;
+  readonly jump: BindAddress;
+  readonly calls: CallListenSpecs;
+  readonly bound: readonly BoundListener[];
+  /** Standard output without one. */
+  readonly accessLogFile: string | undefined;
 }
 
 /** A worker says. */
 export type FromWorker =
   /** It judges by the snapshot of this sequence from now on, and has closed what no longer holds. */
-  | { readonly kind: 'applied'; readonly sequence: number; readonly linksClosed: number }
-  /** At every change, and when asked: then with the id. */
-  | { readonly kind: 'links'; readonly id: number | undefined; readonly links: readonly LinkStatus[] }
-  /** `names[i]` is a metric with its labels, `values[i]` its count since the worker started. */
-  | {
-      readonly kind: 'counters';
-      readonly id: number | undefined;
-      readonly names: readonly string[];
-      readonly values: Float64Array;
-    };
-
-/** More than linksPerPeer x peers of a large mesh; a worker that says more is not believed. */
-const LINKS_MAX = 100_000;
-/** Metrics with their labels, which come from closed sets. */
-const COUNTERS_MAX = 100_000;
-const NAME_LENGTH_MAX = 1_024;
+  | { readonly kind: 'applied'; readonly sequence: number }
+  /** Every second, when links came or went, and when asked: then with the id. */
+  | { readonly kind: 'report'; readonly id: number | undefined; readonly report: WorkerReport };
 
 /** Writes what control says. */
 export function writeToWorker(message: ToWorker): Uint8Array {
@@ -62,7 +55,7 @@ export function writeToWorker(message: ToWorker): Uint8Array {
 /** Reads what control said; `undefined` for what this version does not know. */
 export function readToWorker(bytes: Uint8Array): ToWorker | undefined {
   const record = read(bytes);
-  const { kind, sequence, id, peer } = record;
+  const { kind, sequence, id } = record;
   switch (kind) {
     case 'snapshot': {
       const { snapshot } = record;
@@ -73,14 +66,15 @@ export function readToWorker(bytes: Uint8Array): ToWorker | undefined {
       return svid && { kind, svid };
     }
     case 'settings': {
-      const settings = readSettings(record['settings']);
-      return settings && { kind, settings };
+      const { settings } = record;
+      return isSettings(settings) ? { kind, settings } : undefined;
     }
-    case 'counters':
-    case 'links':
+    case 'holders': {
+      const { holders } = record;
+      return isHolders(holders) ? { kind, holders } : undefined;
+    }
+    case 'report':
       return isCount(id) ? { kind, id } : undefined;
-    case 'cut':
-      return isCount(sequence) && typeof peer === 'string' ? { kind, sequence, peer } : undefined;
     default:
       return undefined;
   }
@@ -94,24 +88,22 @@ export function writeFromWorker(message: FromWorker): Uint8Array {
 /** Reads what a worker said, which has parsed what strangers sent: `undefined` for everything that does not fit. */
 export function readFromWorker(bytes: Uint8Array): FromWorker | undefined {
   const record = read(bytes);
-  const { kind, sequence, linksClosed, id } = record;
-  if (kind === 'applied') {
-    return isCount(sequence) && isCount(linksClosed) ? { kind, sequence, linksClosed } : undefined;
-  }
-  if (id !== undefined && !isCount(id)) return undefined;
-  if (kind === 'links') {
-    const listed = asList(record['links']);
-    if (listed === undefined || listed.length > LINKS_MAX) return undefined;
-    const links = listed.filter(isLink);
-    return links.length === listed.length ? { kind, id, links } : undefined;
-  }
-  if (kind !== 'counters') return undefined;
-  const listed = asList(record['names']);
-  const { values } = record;
-  if (listed === undefined || listed.length > COUNTERS_MAX || !(values instanceof Float64Array)) return undefined;
-  const names = listed.filter((name) => isText(name));
-  if (names.length !== listed.length || values.length !== names.length) return undefined;
-  return values.every((value) => Number.isFinite(value) && value >= 0) ? { kind, id, names, values } : undefined;
+  const { kind, sequence, id } = record;
+  if (kind === 'applied') return isCount(sequence) ? { kind, sequence } : undefined;
+  if (kind !== 'report' || (id !== undefined && !isCount(id))) return undefined;
+  const report = readReport(record['report']);
+  return report && { kind, id, report };
+}
+
+/** Writes what peers have announced, for the control process after this one. */
+export function writeCatalogues(catalogues: ReadonlyMap<string, ImportedCatalogue>): Uint8Array {
+  return serialize({ catalogues });
+}
+
+/** Reads what the control process before this one had heard; nothing when it does not fit. */
+export function readCatalogues(bytes: Uint8Array): ReadonlyMap<string, ImportedCatalogue> {
+  const { catalogues } = read(bytes);
+  return isCatalogues(catalogues) ? catalogues : new Map();
 }
 
 function read(bytes: Uint8Array): Readonly<Record<string, unknown>> {
@@ -131,6 +123,32 @@ function isSnapshot(value: unknown): value is Snapshot {
   return texts && maps && asRecord(generations) !== undefined && asList(routes) !== undefined;
 }
 
+/** As for snapshots. */
+function isSettings(value: unknown): value is WorkerSettings {
+  const { logLevel, linksPerPeer, instance, epoch, jump, calls, bound } = asRecord(value) ?? {};
+  const { outbound, imports, edges } = asRecord(calls) ?? {};
+  const lists = [outbound, imports, edges, bound].every((list) => asList(list) !== undefined);
+  const level = LOG_LEVELS.some((each) => each === logLevel);
+  return (
+    level &&
+    lists &&
+    isCount(linksPerPeer) &&
+    typeof epoch === 'bigint' &&
+    typeof instance === 'string' &&
+    asRecord(jump) !== undefined
+  );
+}
+
+/** As for snapshots. */
+function isHolders(value: unknown): value is ReadonlyMap<string, readonly number[]> {
+  return value instanceof Map && [...value.values()].every((each) => asList(each)?.every(isCount) === true);
+}
+
+/** As for snapshots. */
+function isCatalogues(value: unknown): value is ReadonlyMap<string, ImportedCatalogue> {
+  return value instanceof Map && [...value.values()].every((each) => asRecord(each)?.['entries'] instanceof Map);
+}
+
 function readSvid(value: unknown): X509Svid | undefined {
   const { id, chain, key, notBeforeMs, notAfterMs } = asRecord(value) ?? {};
   const spiffeId = typeof id === 'string' ? trySpiffeId(id) : undefined;
@@ -139,28 +157,6 @@ function readSvid(value: unknown): X509Svid | undefined {
   if (typeof notBeforeMs !== 'number' || typeof notAfterMs !== 'number') return undefined;
   const privateKey = createPrivateKey({ key: Buffer.from(key), type: 'pkcs8', format: 'der' });
   return { id: spiffeId, chain: certificates, key: privateKey, notBeforeMs, notAfterMs };
-}
-
-function readSettings(value: unknown): WorkerSettings | undefined {
-  const { logLevel, linksPerPeer, instance, epoch, runtime, token } = asRecord(value) ?? {};
-  const level = LOG_LEVELS.find((each) => each === logLevel);
-  if (level === undefined || !isCount(linksPerPeer) || typeof epoch !== 'bigint') return undefined;
-  if (typeof instance !== 'string' || typeof runtime !== 'string' || typeof token !== 'string') return undefined;
-  return { logLevel: level, linksPerPeer, instance, epoch, runtime, token };
-}
-
-function isLink(value: unknown): value is LinkStatus {
-  const { peer, direction, instance, address, state, since, expiresAt, calls } = asRecord(value) ?? {};
-  return (
-    [peer, address, state, since, expiresAt].every(isText) &&
-    (instance === null || isText(instance)) &&
-    (direction === 'outbound' || direction === 'inbound') &&
-    isCount(calls)
-  );
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= NAME_LENGTH_MAX;
 }
 
 function isCount(value: unknown): value is number {

@@ -127,7 +127,8 @@ async function openMutualTls(options: TunnelListenOptions): Promise<CallListener
 class TunnelConnections implements Disposable {
   readonly limits: Limits;
   readonly #options: TunnelListenOptions;
-  readonly #sockets = new Set<Socket>();
+  /** A connection that is being refused has no tunnel. */
+  readonly #sockets = new Map<Socket, EntryTunnel | undefined>();
   #plan: EntryPlan | undefined;
   #name = '';
   #onEmpty = (): void => undefined;
@@ -149,7 +150,7 @@ class TunnelConnections implements Disposable {
       resetSocket(socket);
       return;
     }
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, undefined);
     socket.once('close', () => {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#onEmpty();
@@ -163,7 +164,9 @@ class TunnelConnections implements Disposable {
     }
     const { handshakeMs, responseDeadlineMs, tunnelIdleMs } = this.limits;
     const waits = { helloMs: handshakeMs, answerMs: responseDeadlineMs, idleMs: tunnelIdleMs };
-    new EntryTunnel(host, socket, judged, waits).begin();
+    const tunnel = new EntryTunnel(host, socket, judged, waits);
+    this.#sockets.set(socket, tunnel);
+    tunnel.begin();
   }
 
   /** Resolves when every tunnel has ended, or was cut after `deadlineMs`. */
@@ -179,7 +182,10 @@ class TunnelConnections implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const socket of this.#sockets) resetSocket(socket);
+    for (const [socket, tunnel] of this.#sockets) {
+      if (tunnel === undefined) resetSocket(socket);
+      else tunnel.cut('draining');
+    }
   }
 
   /** What is refused at once never becomes a tunnel. */

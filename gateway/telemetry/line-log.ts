@@ -6,9 +6,10 @@ import { type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 
-/** Where lines go. The stream (standard output) is never ended here. */
+/** Where lines go. The stream (standard output) is never ended here; a shared one has other processes writing to it. */
 export type LineTarget =
-  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'stream'; readonly stream: Writable };
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'stream'; readonly stream: Writable; readonly shared?: boolean };
 
 /** What a log of lines needs. */
 export interface LineLogOptions {
@@ -36,12 +37,14 @@ const PART_CHARS_MAX = 48 * 1024;
 const GATHER_MS = 20;
 /** A reader that has stopped reading must not keep the process from ending. */
 const CLOSE_MS_MAX = 5000;
+/** PIPE_BUF of Linux: what several processes write to one pipe in pieces no larger than this is not mixed. */
+const SHARED_PIECE_BYTES_MAX = 4096;
 /** Readable by the owner and a log shipper's group: the lines name identities. */
 const FILE_MODE = 0o640;
 
 /** Opens the log. Throws the system's error if the file cannot be opened. */
 export async function openLineLog(options: LineLogOptions): Promise<LineLog> {
-  const sink = options.target.kind === 'file' ? await fileSink(options.target.path) : streamSink(options.target.stream);
+  const sink = options.target.kind === 'file' ? await fileSink(options.target.path) : streamSink(options.target);
   return new LineLog(sink, options);
 }
 
@@ -240,10 +243,10 @@ async function fileSink(path: string): Promise<LineSink> {
   const bytes = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
   return {
     write: async (batch) => {
-      if (batch.bytes > bytes.length) return file.appendFile(batch.parts.join(''));
+      if (batch.bytes > bytes.length) return writeWhole(file, Buffer.from(batch.parts.join('')));
       let end = 0;
       for (const part of batch.parts) end += bytes.write(part, end, 'utf8');
-      await file.appendFile(bytes.subarray(0, end));
+      await writeWhole(file, bytes.subarray(0, end));
     },
     reopen: async () => {
       const next = await open(path, 'a', FILE_MODE);
@@ -255,7 +258,15 @@ async function fileSink(path: string): Promise<LineSink> {
   };
 }
 
-function streamSink(stream: Writable): LineSink {
+/** In one system call, so that the lines of several processes in one file stay whole (O_APPEND); more only on a full disk. */
+async function writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let rest = bytes; rest.length > 0;) {
+    const { bytesWritten } = await file.write(rest);
+    rest = rest.subarray(bytesWritten);
+  }
+}
+
+function streamSink({ stream, shared = false }: Extract<LineTarget, { kind: 'stream' }>): LineSink {
   // A broken pipe also raises 'error'; the callback below tells of it already.
   const onError = (): void => undefined;
   stream.on('error', onError);
@@ -263,16 +274,40 @@ function streamSink(stream: Writable): LineSink {
     write: ({ parts }) =>
       new Promise((resolve, reject) => {
         // An errored stream takes the text and never calls back.
-        if (stream.errored !== null || stream.destroyed) reject(stream.errored ?? new Error('the stream is closed'));
-        else
-          stream.write(parts.join(''), (error) => {
-            if (error) reject(error);
-            else resolve();
-          });
+        if (stream.errored !== null || stream.destroyed) {
+          reject(stream.errored ?? new Error('the stream is closed'));
+          return;
+        }
+        const settle = (error: Error | null | undefined): void => {
+          if (error) reject(error);
+          else resolve();
+        };
+        const texts = shared ? piecesOf(parts.join('')) : [parts.join('')];
+        // Written in order, so the last is written last.
+        for (const [index, text] of texts.entries())
+          stream.write(text, index === texts.length - 1 ? settle : undefined);
       }),
     reopen: async () => undefined,
     close: async () => {
       stream.off('error', onError);
     },
   };
+}
+
+/** Whole lines in pieces of at most a shared write; a longer line is a piece of its own. */
+function piecesOf(text: string): readonly string[] {
+  const pieces: string[] = [];
+  let piece = '';
+  let bytes = 0;
+  for (const line of text.split(/(?<=\n)/)) {
+    const lineBytes = Buffer.byteLength(line);
+    if (bytes > 0 && bytes + lineBytes > SHARED_PIECE_BYTES_MAX) {
+      pieces.push(piece);
+      piece = '';
+      bytes = 0;
+    }
+    piece += line;
+    bytes += lineBytes;
+  }
+  return [...pieces, piece];
 }

@@ -379,6 +379,7 @@ test('draining waits for tunnels, takes no new ones, and cuts at its deadline', 
   await expectBytes(caller, 'y');
   assert.equal(await ending(caller), 'ECONNRESET');
   await drained;
+  assert.equal((await rig.record('outbound')).reason, 'draining');
 });
 
 test('nothing ends an idle tunnel but the limit that is set, and traffic puts it off', LIMIT, async () => {

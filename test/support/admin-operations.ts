@@ -44,6 +44,7 @@ const STATUS: GatewayStatus = {
   state: 'starting',
   pending: ['jump-listener'],
   listeners: [{ name: 'jump', kind: 'jump', address: '127.0.0.1:15443', caller: null }],
+  processes: [],
   peers: [PEER],
   exports: [],
   imports: [],

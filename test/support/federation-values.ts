@@ -115,6 +115,7 @@ const MESH: Mesh = {
     },
     store: { kind: 'files', directory: '/state' },
     linksPerPeer: 2,
+    workers: 'auto',
     accessLogFile: undefined,
     logLevel: 'info',
     drainMs: 1_000,

@@ -190,6 +190,7 @@ export interface MeshOptions {
   /** Ports by listener name as status names them (`jump`, `bundle`, `outbound[0]`, `status`); the others are 0. */
   readonly ports?: Readonly<Record<string, number>>;
   readonly store?: string;
+  /** Further lines of the spec. Without `workers` among them the gateway is one process, which starts sooner. */
   readonly more?: string;
 }
 
@@ -213,7 +214,7 @@ ${outbound.join('')}    status: { address: "${at('status')}" }
     admin: { socket: ./state/admin.sock }
   store: ${store ?? '{ files: { directory: ./state } }'}
   accessLog: { file: ./access.log }
-${more}`;
+${more.includes('workers:') ? '' : '  workers: 0\n'}${more}`;
 }
 
 /** The ports that a gateway got, to be written into its next Mesh document. */

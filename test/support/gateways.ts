@@ -19,6 +19,7 @@ import { listenForLinks, type LinkListener } from '../../gateway/link/accept.ts'
 import { type AcceptedLink } from '../../gateway/link/accepted-link.ts';
 import { LinkDialer } from '../../gateway/link/dial.ts';
 import { type Hello } from '../../gateway/link/hello.ts';
+import { joinOf } from '../../gateway/link/join-connection.ts';
 import { JoinServer } from '../../gateway/link/join-server.ts';
 import { openPeeringBridge } from '../../gateway/link/peering-bridge.ts';
 import { joinerReach } from '../../gateway/link/reach.ts';
@@ -161,7 +162,7 @@ export async function startGateway(
       peeringFor: (link) => bridge.peeringFor(link),
       buffers,
       bundleDocument: () => '{"keys":[]}',
-      onJoin: (connection) => joins.serve(connection),
+      onJoin: (connection) => joins.serve(joinOf(connection)),
     }),
   );
   const dialer = lifetime.use(

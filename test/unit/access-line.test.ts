@@ -243,6 +243,27 @@ test('lines soon after a write gather until 20 ms after it, or until somebody wa
   assert.equal(time.pending, 0);
 });
 
+test('on a stream that others write to as well, whole lines go in pieces of one atomic write', async () => {
+  const writes: string[] = [];
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (chunk, _encoding, done) => {
+      writes.push(String(chunk));
+      done();
+    },
+  });
+  await using log = await openLineLog({ target: { kind: 'stream', stream, shared: true }, log: silentLog, clock });
+  const lines = [1_000, 3_094, 4_095, 4_096, 9_000, 1].map((length) => `${'é'.repeat(length / 2)}\n`);
+  for (const line of lines) log.add(line);
+  await log.flush();
+  assert.equal(writes.join(''), lines.join(''));
+  for (const text of writes) {
+    assert.ok(text.endsWith('\n'));
+    assert.ok(Buffer.byteLength(text) <= 4_096 || lines.includes(text));
+  }
+  assert.equal(writes[0], `${lines[0]}${lines[1]}`, 'exactly as many as fit');
+});
+
 test('an output that fails is told of once, counted, and never throws at a call', async () => {
   const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('ENOSPC')), autoDestroy: false });
   const told = new RecordedLog();

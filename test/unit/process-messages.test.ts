@@ -8,13 +8,18 @@ import { buildSnapshot } from '../../federation/snapshot/build.ts';
 import { readFromChild, readToChild, type FromChild, type ToChild } from '../../gateway/process/channel.ts';
 import { CounterSum } from '../../gateway/process/counter-sum.ts';
 import {
+  readCatalogues,
   readFromWorker,
   readToWorker,
+  writeCatalogues,
   writeFromWorker,
   writeToWorker,
   type FromWorker,
   type ToWorker,
+  type WorkerSettings,
 } from '../../gateway/process/worker-message.ts';
+import { type WorkerReport } from '../../gateway/process/worker-report.ts';
+import { type CallCounts, type CallRow, LATENCY_BUCKETS } from '../../gateway/telemetry/call-counts.ts';
 import {
   bundleOf,
   catalogueOf,
@@ -120,14 +125,20 @@ test('the primary is read in the exact forms', () => {
     assert.equal(readToChild(message), undefined);
 });
 
-const settings = {
+const settings: WorkerSettings = {
   logLevel: 'info',
   linksPerPeer: 2,
   instance: 'ab',
   epoch: 2n ** 40n,
-  runtime: '/r',
-  token: 't',
-} as const;
+  jump: LISTENER.address,
+  calls: {
+    outbound: [{ address: LISTENER.address, caller: { kind: 'as', id: US_WEB } }],
+    imports: [],
+    edges: [{ name: 'public', address: LISTENER.address, credentials: { cert: 'c', key: 'k' } }],
+  },
+  bound: [{ name: 'jump', address: LISTENER.address }],
+  accessLogFile: undefined,
+};
 
 test('a snapshot reaches a worker whole', () => {
   const { snapshot } = buildSnapshot({
@@ -166,15 +177,14 @@ test('an SVID reaches a worker with a key that signs', () => {
 test('control is read in the exact forms', () => {
   const messages: readonly ToWorker[] = [
     { kind: 'settings', settings },
-    { kind: 'counters', id: 1 },
-    { kind: 'links', id: 2 },
-    { kind: 'cut', sequence: 3, peer: 'eu-west' },
+    { kind: 'report', id: 1 },
   ];
   for (const message of messages) assert.deepEqual(readToWorker(writeToWorker(message)), message);
   for (const message of [
     {},
-    { kind: 'links' },
+    { kind: 'report' },
     { kind: 'settings', settings: { ...settings, epoch: 1 } },
+    { kind: 'settings', settings: { ...settings, calls: {} } },
     { kind: 'svid' },
   ])
     assert.equal(readToWorker(serialize(message)), undefined);
@@ -192,38 +202,62 @@ test('a worker is read in the exact forms, and not believed otherwise', () => {
     expiresAt: 'e',
     calls: 0,
   } as const;
-  const counters = { kind: 'counters', id: 1, names: ['calls{peer="x"}'], values: Float64Array.of(3) } as const;
+  const failure = { peer: 'eu-west', address: '10.0.0.1:1', code: 'tcp', message: 'refused' };
+  const denial = { peer: 'eu-west', export: 'orders', reason: 'no-rule', count: 1 };
+  const counts = { calls: [row({ ok: 3 })], denials: [denial] };
+  const report: WorkerReport = { links: [link], failures: [failure], dropped: 0, counts };
   const messages: readonly FromWorker[] = [
-    { kind: 'applied', sequence: 1, linksClosed: 0 },
-    { kind: 'links', id: undefined, links: [link] },
-    counters,
+    { kind: 'applied', sequence: 1 },
+    { kind: 'report', id: undefined, report },
+    { kind: 'report', id: 1, report },
   ];
   for (const message of messages) assert.deepEqual(readFromWorker(writeFromWorker(message)), message);
+  const wrong: readonly object[] = [
+    { links: [{ ...link, direction: 'up' }] },
+    { links: [{ ...link, peer: 'a'.repeat(4_097) }] },
+    { failures: [{ ...failure, code: 1 }] },
+    { dropped: -1 },
+    { counts: { calls: [{ ...row({ ok: 1 }), outcome: 'great' }], denials: [] } },
+    { counts: { calls: [{ ...row({ ok: 1 }), buckets: [1] }], denials: [] } },
+    { counts: { calls: [{ ...row({ ok: 1 }), seconds: Number.NaN }], denials: [] } },
+    { counts: { calls: [], denials: [{ ...denial, count: -1 }] } },
+    { counts: { calls: [] } },
+  ];
+  for (const change of wrong)
+    assert.equal(readFromWorker(serialize({ kind: 'report', id: 1, report: { ...report, ...change } })), undefined);
   for (const message of [
     {},
     { kind: 'snapshot' },
-    { kind: 'applied', sequence: -1, linksClosed: 0 },
-    { kind: 'links', links: [{ ...link, direction: 'up' }] },
-    { kind: 'links', links: [{ ...link, peer: 'a'.repeat(1_025) }] },
-    { kind: 'links', id: '1', links: [] },
-    { ...counters, values: Float64Array.of(1, 2) },
-    { ...counters, values: Float64Array.of(-1) },
-    { ...counters, values: Float64Array.of(Number.NaN) },
-    { ...counters, values: [1] },
-    { ...counters, names: Array.from({ length: 100_001 }, () => 'n'), values: new Float64Array(100_001) },
+    { kind: 'applied', sequence: -1 },
+    { kind: 'report', id: '1', report },
   ])
     assert.equal(readFromWorker(serialize(message)), undefined);
 });
 
+test('what peers announced reaches the next control process, and nothing else does', () => {
+  const catalogues = new Map([['eu-west', catalogueOf({ orders: 'http1' }, 1)]]);
+  assert.deepEqual(readCatalogues(writeCatalogues(catalogues)), catalogues);
+  assert.deepEqual(readCatalogues(serialize({ catalogues: new Map([['eu-west', 1]]) })), new Map());
+  assert.deepEqual(readCatalogues(Buffer.from('no such bytes')), new Map());
+});
+
 test('the sum of the counters does not go back when a worker is replaced', () => {
   const sum = new CounterSum();
-  sum.report(0, ['a', 'b'], Float64Array.of(1, 2));
-  sum.report(1, ['a'], Float64Array.of(10));
-  sum.report(1, ['a'], Float64Array.of(11));
-  assert.deepEqual(Object.fromEntries(sum.total()), { a: 12, b: 2 });
+  const of = (ok: number): CallCounts => ({ calls: [row({ ok })], denials: [] });
+  const total = (): number => sum.total().calls.reduce((all, { buckets }) => all + (buckets[0] ?? 0), 0);
+  sum.report(0, of(1));
+  sum.report(1, of(10));
+  sum.report(1, of(11));
+  assert.equal(total(), 12);
   sum.ended(0);
   sum.ended(0);
-  assert.deepEqual(Object.fromEntries(sum.total()), { a: 12, b: 2 });
-  sum.report(0, ['a'], Float64Array.of(1));
-  assert.deepEqual(Object.fromEntries(sum.total()), { a: 13, b: 2 });
+  assert.equal(total(), 12);
+  sum.report(0, of(1));
+  assert.equal(total(), 13);
 });
+
+function row({ ok }: { readonly ok: number }): CallRow {
+  const buckets = [ok, ...LATENCY_BUCKETS.map(() => 0)];
+  const labels = { direction: 'outbound', peer: 'eu-west', export: 'orders', outcome: 'ok' } as const;
+  return { ...labels, buckets, seconds: 0, bytesIn: 1, bytesOut: 2 };
+}

@@ -1,11 +1,18 @@
 /** The accepting half that all TLS listeners share: limits before the handshake, a deadline on it, owned sockets. */
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type SecureContextOptions, type TlsOptions, type TLSSocket } from 'node:tls';
+import {
+  createSecureContext,
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type TlsOptions,
+  type TLSSocket,
+} from 'node:tls';
 
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
+import { serverTlsContext, type TlsCredentials } from './context.ts';
 import { tlsReason } from './failure.ts';
 import { RefusalLog } from './refusal-log.ts';
 
@@ -162,6 +169,12 @@ function countAddress(perAddress: Map<string, number>, raw: Socket, max: number)
 
 function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+/** Throws `certificate-unusable` for a pair that no listener could use. */
+export function checkCredentials(credentials: TlsCredentials): void {
+  const context = serverTlsContext(credentials);
+  usable(context, () => createSecureContext(context));
 }
 
 /** Runs what builds a secure context; OpenSSL's words alone would tell nobody what is wrong. */

@@ -1,0 +1,231 @@
+/** The control side of a gateway: documents, CA, store, peering, joins and the listeners for operators. It carries no call. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { asRecord } from '../../base/brand.ts';
+import { type Clock } from '../../base/clock.ts';
+import { formatProblem } from '../../base/config/problem.ts';
+import { watchDirectory } from '../../base/config/watch.ts';
+import { JumpgateError } from '../../base/errors.ts';
+import { parseJson } from '../../base/json.ts';
+import { type LogLevel, type LogRoot } from '../../base/log.ts';
+import { type BindServer, formatAddress } from '../../base/net/bind-server.ts';
+import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
+import { InviteBook } from '../../federation/peering/invites.ts';
+import { PeerBook } from '../../federation/peering/peer-book.ts';
+import { Registration } from '../../federation/peering/registration.ts';
+import { type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
+import { loadResources } from '../../federation/resources/load.ts';
+import { type BindAddress, type ResourceSet } from '../../federation/resources/values.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
+import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
+import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { selfTestChainGetter } from '../../trust-bundles/tls/self-test.ts';
+import { type GatewayOperations, type ListenerStatus } from '../admin/operations.ts';
+import { openAdminServer } from '../admin/server.ts';
+import { JoinServer } from '../link/join-server.ts';
+import { joinerReach } from '../link/reach.ts';
+import { gatewayOperations, type SampledOperations } from '../operations/gateway-operations.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { openStatusServer } from '../telemetry/status-server.ts';
+import { Configuration } from './configuration.ts';
+import { Control } from './control.ts';
+import { type DataSide } from './data-side.ts';
+import { readEdges } from './edge-credentials.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { activeFirst, meshIdentity } from './mesh-identity.ts';
+import { startPeering } from './peering.ts';
+import { type Instance, openState } from './state.ts';
+
+/** How to start. */
+export interface ControlPlaneOptions {
+  readonly directory: string;
+  /** Instead of the Mesh document's level, also after reloads. */
+  readonly logLevel: LogLevel | undefined;
+  readonly clock: Clock;
+  readonly log: LogRoot;
+}
+
+/** Documents that are valid. */
+export type LoadedDocuments = Extract<Awaited<ReturnType<typeof loadResources>>, { kind: 'ok' }>;
+
+/** The parts that need no listener: state, trust, peers and the snapshot. */
+export interface ControlCore {
+  readonly lifecycle: Lifecycle;
+  readonly ca: EmbeddedCa;
+  readonly instance: Instance;
+  readonly storeAvailable: () => boolean;
+  readonly bundles: BundleSet;
+  readonly peers: PeerBook;
+  readonly control: Control;
+  readonly invites: InviteBook;
+  readonly registration: Registration;
+  readonly joins: JoinServer;
+}
+
+/** Reads the documents and tries out the runtime; throws with every problem in its message. */
+export async function loadDocuments({ directory, clock }: ControlPlaneOptions): Promise<LoadedDocuments> {
+  const loaded = await loadResources(directory);
+  if (loaded.kind === 'problems') {
+    throw new JumpgateError('config-refused', loaded.problems.map(formatProblem).join('\n'), { source: 'config' });
+  }
+  await selfTestChainGetter(clock);
+  return loaded;
+}
+
+/** Opens the core. `catalogues` is what peers had announced to the process before this one. */
+export async function openControlCore(
+  options: ControlPlaneOptions,
+  set: ResourceSet,
+  held: AsyncDisposableStack,
+  catalogues?: ReadonlyMap<string, ImportedCatalogue>,
+): Promise<ControlCore> {
+  const { clock, log } = options;
+  const { spec } = set.mesh;
+  log.level = options.logLevel ?? spec.logLevel;
+  const state = held.use(await openState(spec, clock, log));
+  const { store, ca, instance } = state;
+  const own = (): Bundle => ca.bundle();
+  const bundles = held.use(await BundleSet.open({ store, log, own }));
+  const peers = held.use(await PeerBook.open(store, log));
+  const control = held.use(new Control({ set, ca, bundles, peers, catalogues, clock, log }));
+  await control.apply(set);
+  const declared = (): readonly { readonly name: string; readonly trustDomain: TrustDomain }[] =>
+    control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));
+  const invites = new InviteBook(store, clock);
+  const registration = new Registration({ store, bundles, own, declared, clock });
+  const reach = joinerReach({ jump: spec.listeners.jump.address, clock });
+  return {
+    lifecycle: new Lifecycle({ clock, log }),
+    ca,
+    instance,
+    storeAvailable: () => state.storeAvailable(),
+    bundles,
+    peers,
+    control,
+    invites,
+    registration,
+    joins: held.use(new JoinServer({ invites, registration, clock, log, reach })),
+  };
+}
+
+/** What the rest is opened with. */
+export interface ControlParts {
+  readonly core: ControlCore;
+  readonly loaded: LoadedDocuments;
+  readonly data: DataSide;
+  readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'token'>;
+  /** Where the jump listener is bound, and what status shows of the listeners for calls. */
+  readonly jump: BindAddress;
+  readonly calls: readonly ListenerStatus[];
+  /** How the listener of a name is bound; default is to listen. */
+  readonly bindOf?: ((name: string) => BindServer) | undefined;
+}
+
+/** A running control side. */
+export interface ControlPlane {
+  readonly operations: GatewayOperations;
+  /** Reads the documents again. */
+  readonly reload: () => void;
+}
+
+/** Opens peering, and the listeners for bundle, status and operators. Throws what binding throws. */
+export async function openControlPlane(
+  options: ControlPlaneOptions,
+  parts: ControlParts,
+  held: AsyncDisposableStack,
+): Promise<ControlPlane> {
+  const { clock, directory, log } = options;
+  const { core, data, loaded, bindOf } = parts;
+  const { ca, control } = core;
+  const startedAtMs = clock.now();
+  const peering = held.use(await startPeering({ ...core, ...parts, clock, log }));
+  const { address } = loaded.set.mesh.spec.listeners.bundle;
+  const bundle = held.use(
+    await serveBundle({ address, bind: bindOf?.('bundle'), svid: ca.svid, bundle: () => ca.bundle(), log, clock }),
+  );
+  const bound = { jump: parts.jump, bundle: bundle.address };
+  const apply = (set: ResourceSet): Promise<void> => applyDocuments(options, parts, set);
+  const configuration = new Configuration({ directory, first: loaded, apply, clock, log });
+  const stopped = new AbortController();
+  held.defer(() => stopped.abort());
+  const listeners: ListenerStatus[] = [
+    { name: 'jump', kind: 'jump', address: formatAddress(bound.jump), caller: null },
+    { name: 'bundle', kind: 'bundle', address: formatAddress(bound.bundle), caller: null },
+    ...parts.calls,
+  ];
+  const operations = gatewayOperations({
+    ...core,
+    version: packageVersion(),
+    startedAtMs,
+    configuration,
+    peering,
+    data,
+    listeners: () => listeners,
+    self: () => meshIdentity(control.resources.mesh.spec, bound, activeFirst(ca.bundle(), activeRootOf(ca))),
+    stopped: stopped.signal,
+    clock,
+    log,
+  });
+  listeners.push(...(await openAdministration(options, parts, { operations, held })));
+  const reload = (): void => void configuration.reload();
+  held.use(await watchDirectory({ directory, onQuiet: reload, clock }));
+  const at = listeners.map(({ name, address: where }) => `${name} ${where}`);
+  log.info('gateway is ready', { mesh: loaded.set.mesh.name, listeners: at });
+  return { operations, reload };
+}
+
+/** The status and the admin listener; the metrics begin to count here. */
+async function openAdministration(
+  { log }: ControlPlaneOptions,
+  { bindOf, core, data, loaded }: ControlParts,
+  { operations, held }: { readonly operations: SampledOperations; readonly held: AsyncDisposableStack },
+): Promise<readonly ListenerStatus[]> {
+  const { listeners } = loaded.set.mesh.spec;
+  const metrics = createMetrics({
+    version: packageVersion(),
+    sample: operations.sample,
+    counts: () => data.counts(),
+  });
+  const { status: at } = listeners;
+  const readiness = core.lifecycle;
+  const status = held.use(await openStatusServer({ address: at, bind: bindOf?.('status'), readiness, metrics, log }));
+  const { address, tokenFile } = listeners.admin;
+  const admin = held.use(await openAdminServer({ address, bind: bindOf?.('admin'), tokenFile, operations, log }));
+  return [
+    { name: 'status', kind: 'status', address: formatAddress(status.address), caller: null },
+    { name: 'admin', kind: 'admin', address: formatAddress(admin.address), caller: null },
+  ];
+}
+
+/** Takes documents into force; certificates first, since they can still be refused. */
+async function applyDocuments(
+  { log, logLevel }: ControlPlaneOptions,
+  { core, data }: ControlParts,
+  set: ResourceSet,
+): Promise<void> {
+  data.replaceCertificates(await readEdges(set.edges));
+  await core.control.apply(set);
+  log.level = logLevel ?? set.mesh.spec.logLevel;
+  data.setLogLevel(log.level);
+}
+
+function activeRootOf(ca: EmbeddedCa): string | undefined {
+  return ca.roots().find(({ phase }) => phase === 'active')?.fingerprint;
+}
+
+/** From package.json, which stands above these folders in a checkout and above dist/ in a package. */
+function packageVersion(): string {
+  for (const above of ['../..', '../../..']) {
+    try {
+      const { name, version } =
+        asRecord(parseJson(readFileSync(join(import.meta.dirname, above, 'package.json')))) ?? {};
+      if (name === 'jumpgate' && typeof version === 'string') return version;
+    } catch {
+      continue;
+    }
+  }
+  return 'unknown';
+}
