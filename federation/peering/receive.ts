@@ -80,19 +80,25 @@ export class RunningSession {
     this.dispatch({ kind: 'started' });
     if (signal.aborted) onAbort();
     const ticker = this.#tick();
-    void this.#read();
+    const reading = this.#read();
     const writing = this.#write();
     const end = await this.#ended.promise;
     this.#wakeWriter();
-    const flushed = Promise.withResolvers<undefined>();
-    const timer = this.#options.clock.after(FLUSH_MS_MAX, () => flushed.resolve(undefined));
-    await Promise.race([writing, flushed.promise]);
-    timer[Symbol.dispose]();
+    await this.#within(FLUSH_MS_MAX, writing);
     ticker[Symbol.dispose]();
     signal.removeEventListener('abort', onAbort);
     stream.end();
+    // Whoever is dismissed ends its half when it has read so: links that are cut before could take the word with them.
+    if (end.code === 'terminated') await this.#within(FLUSH_MS_MAX, reading);
     if (end.code !== 'ended' && end.code !== 'terminated') stream.destroy();
     return end;
+  }
+
+  async #within(limitMs: number, done: Promise<void>): Promise<void> {
+    const late = Promise.withResolvers<undefined>();
+    const timer = this.#options.clock.after(limitMs, () => late.resolve(undefined));
+    await Promise.race([done, late.promise]);
+    timer[Symbol.dispose]();
   }
 
   #carryOut(effect: SessionEffect): void {
