@@ -10,13 +10,13 @@
 import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type RequestFields } from '../headers/request-fields.ts';
-import { cleanResponse, cleanTrailers, grpcStatusOf, linkReasonOf } from '../headers/response-fields.ts';
+import { cleanResponse, cleanTrailers, grpcStatusOf, linkReasonOf, withoutLength } from '../headers/response-fields.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type Field } from '../message/field.ts';
 import { type RequestHead, type ResponseHead } from '../message/head.ts';
 import { field } from '../message/names.ts';
 import { type ClientConnection, type ServerStream, type StreamReceiver, type StreamSender } from '../message/stream.ts';
-import { type ReasonCode, reasonOf } from '../refusal/reason.ts';
+import { type ReasonCode, reasonOf, verdictOf } from '../refusal/reason.ts';
 import { type Audience, refuse } from '../refusal/refuse.ts';
 import { type CallSubject, type EndedCall, type EndedCalls } from '../telemetry/call-subject.ts';
 import { Answer, type Answered } from './answer.ts';
@@ -213,7 +213,7 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     const told = this.#destination?.gateway === true ? reasonOf(linkReasonOf(fields)) : undefined;
     if (told !== undefined && this.#audience === 'stranger') {
       this.#giveUpUpstream();
-      this.refuse(told, 'denial');
+      this.refuse(told, verdictOf(told));
       return;
     }
     this.#responded = true;
@@ -222,10 +222,10 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     if (!this.read.grpc) this.#host.deadlines.remove(this);
     else this.grpcStatus = grpcStatusOf(fields);
     this.status = head.status;
-    const clean = cleanResponse(fields);
+    const clean = head.status === 204 ? withoutLength(cleanResponse(fields)) : cleanResponse(fields);
     if (told !== undefined) {
       this.reason = told;
-      this.verdict = 'denial';
+      this.verdict = verdictOf(told);
       this.#stream.respond({ status: head.status, fields: [...clean, field('jumpgate-reason', told)] }, end);
     } else {
       this.#stream.respond(clean === fields ? head : { status: head.status, fields: clean }, end);

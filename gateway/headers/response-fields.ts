@@ -7,6 +7,11 @@ export function cleanResponse(fields: readonly Field[]): readonly Field[] {
   return without(fields, TRAIT.dropFromResponse);
 }
 
+/** The fields of a response without content, whose length would say that there is some (RFC 9110 §8.6). */
+export function withoutLength(fields: readonly Field[]): readonly Field[] {
+  return without(fields, TRAIT.contentLength);
+}
+
 /** The trailers that go on: nothing that frames, routes, authenticates or identifies. */
 export function cleanTrailers(trailers: readonly Field[]): readonly Field[] {
   return without(trailers, TRAIT.dropFromTrailers);

@@ -77,6 +77,9 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   abstract readonly isServer: boolean;
   protected readonly writer: BlockWriter;
   readonly #events: ConnectionEvents;
+  /** Since the last tick, and since the one before. */
+  #lingering: Stream[] = [];
+  #lingered: Stream[] = [];
 
   constructor(options: ConnectionOptions) {
     const { outlet, limits, events } = options;
@@ -192,6 +195,23 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     this.resetCaused();
   }
 
+  lingerStream(stream: Stream): void {
+    if (this.lingering >= this.limits.lingeringMax) this.resetStream(stream, ERROR_CODE.noError);
+    else this.#lingering.push(stream);
+  }
+
+  /** Resets the streams that lingered for a whole tick at least. */
+  tickLingering(): void {
+    for (const stream of this.#lingered) if (!stream.closed) this.resetStream(stream, ERROR_CODE.noError);
+    this.#lingered = this.#lingering;
+    this.#lingering = [];
+  }
+
+  /** Streams that are answered and wait to be reset; they do not count against the limit. */
+  get lingering(): number {
+    return this.#lingering.length + this.#lingered.length;
+  }
+
   /** The same where no stream stands (any more). */
   refuseStream(streamId: number, code: number): void {
     writeRstStream(this.outlet.output, streamId, code);
@@ -244,7 +264,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
 
   localEnded(stream: Stream): void {
     if (!stream.remoteOpen) this.closeStream(stream, CLOSED.ended);
-    else if (stream.isUnwanted) this.resetStream(stream, ERROR_CODE.noError);
+    else if (stream.isUnwanted) this.lingerStream(stream);
   }
 
   sendHead(stream: Stream, head: ResponseHead, end: boolean): void {

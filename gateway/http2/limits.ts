@@ -28,6 +28,11 @@ export interface ConnectionLimits {
   readonly settingsTimeoutMs: number;
   /** Settings in one frame. */
   readonly settingsMax: number;
+  /**
+   * Answered streams whose request goes on that wait a moment to be reset; others are reset with the answer. Clients
+   * built on older nghttp2 (curl 7.88) lose an answer that comes together with its RST_STREAM.
+   */
+  readonly lingeringMax: number;
   /** Resets in 10 s, received or caused by what the other end did wrong. */
   readonly resetsMax: number;
   /**
@@ -62,6 +67,7 @@ export const STRANGER_CONNECTION: ConnectionLimits = {
   headerTimeoutMs: 10_000,
   settingsTimeoutMs: 10_000,
   settingsMax: 32,
+  lingeringMax: 100,
   resetsMax: 100,
   resetShareMax: undefined,
   glitchesMax: 200,
@@ -83,6 +89,8 @@ export const LINK_CONNECTION: ConnectionLimits = {
   streamWindowBytesMax: 32 * 1024 * 1024,
   growthBytesMax: 256 * 1024 * 1024,
   headerTableBytes: 64 * 1024,
+  // Gateways take an answer as it comes.
+  lingeringMax: 0,
   // Below this many a share says nothing.
   resetsMax: 1_000,
   resetShareMax: 0.2,

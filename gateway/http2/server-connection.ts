@@ -71,6 +71,7 @@ export class Http2ServerConnection extends Connection {
     if (this.closed) return;
     this.budget.tick(nowMs);
     this.receiveFlow.tick();
+    this.tickLingering();
     const missed = this.#deadlines.check(nowMs);
     if (missed === undefined) return;
     if (missed === 'settings') {
@@ -126,7 +127,7 @@ export class Http2ServerConnection extends Connection {
     this.lastPeerStreamId = streamId;
     this.budget.opened();
     const { blocks } = this;
-    if (this.table.size >= this.limits.streamsMax) {
+    if (this.table.size - this.lingering >= this.limits.streamsMax) {
       this.refuseStream(streamId, ERROR_CODE.refusedStream);
       // Before it knows the limit a client is not at fault.
       if (this.settled) this.resetCaused();

@@ -1,5 +1,4 @@
 /** One stream (RFC 9113 §5): what is known of it, and the sender that its user holds. */
-import { ERROR_CODE } from '../message/error-code.ts';
 import { type Field } from '../message/field.ts';
 import { type ResponseHead } from '../message/head.ts';
 import { type ResponseReceiver, type ServerStream, type StreamReceiver } from '../message/stream.ts';
@@ -10,6 +9,8 @@ export interface StreamOwner {
   sendData(stream: Stream, bytes: Uint8Array, end: boolean): void;
   sendTrailers(stream: Stream, trailers: readonly Field[]): void;
   resetStream(stream: Stream, code: number): void;
+  /** The answer is out, and what still comes of the request is not wanted. */
+  lingerStream(stream: Stream): void;
   creditStream(stream: Stream, bytes: number): void;
 }
 
@@ -112,7 +113,7 @@ export class Stream implements ServerStream {
 
   unwanted(): void {
     this.isUnwanted = true;
-    if (!this.closed && !this.localOpen) this.#owner.resetStream(this, ERROR_CODE.noError);
+    if (!this.closed && !this.localOpen) this.#owner.lingerStream(this);
   }
 
   credit(bytes: number): void {

@@ -61,6 +61,12 @@ export function reasonOf(text: string | undefined): ReasonCode | undefined {
   return text !== undefined && isReason(text) ? text : undefined;
 }
 
+/** What a reason that a peer's gateway gave says of the call: somebody said no, or something failed (5xx, or nobody waited). */
+export function verdictOf(code: ReasonCode): 'denial' | 'error' {
+  const { status } = entryOf(code);
+  return status >= 499 && status !== 508 ? 'error' : 'denial';
+}
+
 /** The table's row. */
 export function entryOf(code: ReasonCode): ReasonEntry {
   return REASONS[code];

@@ -17,7 +17,7 @@ import { linkReasonOf } from '../headers/response-fields.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type RequestHead, type ResponseHead } from '../message/head.ts';
 import { type ClientConnection, type ResponseReceiver } from '../message/stream.ts';
-import { entryOf, type ReasonCode, reasonOf } from '../refusal/reason.ts';
+import { entryOf, type ReasonCode, reasonOf, verdictOf } from '../refusal/reason.ts';
 import { type EntryAdmission } from './entry-plan.ts';
 import { HelloGate } from './hello-gate.ts';
 import { Pump } from './pump.ts';
@@ -84,7 +84,7 @@ export class EntryTunnel extends Tunnel implements ResponseReceiver {
     if (this.isOver) return;
     if (head.status < 200 || head.status > 299) {
       const told = reasonOf(linkReasonOf(head.fields));
-      this.#refuse(told ?? 'link-failed', told === undefined ? 'error' : 'denial');
+      this.#refuse(told ?? 'link-failed', told === undefined ? 'error' : verdictOf(told));
       return;
     }
     this.opened(this.#limits.idleMs);

@@ -319,16 +319,25 @@ suite('an HTTP/2 server', () => {
     rig.say(post(1));
     rig.say(post(3, [['x-one', 'too many']]));
     assert.deepEqual(rig.refused, ['limit-header-fields']);
-    const frames = rig.hear();
-    assert.deepEqual(
-      frames.map(({ type, stream }) => [type, stream]),
-      [
-        [FRAME.headers, 3],
-        [FRAME.rstStream, 3],
-      ],
-    );
-    assert.equal(frames[1]?.payload.readUInt32BE(0), CODE.noError);
+    const heard = (): readonly (readonly [number, number])[] => rig.hear().map(({ type, stream }) => [type, stream]);
+    assert.deepEqual(heard(), [[FRAME.headers, 3]]);
+    // Not with the answer, which some clients would then lose.
+    rig.connection.tick(0);
+    assert.deepEqual(heard(), []);
+    rig.connection.tick(1_000);
+    const [reset, ...more] = rig.hear();
+    assert.deepEqual([reset?.type, reset?.stream, more.length], [FRAME.rstStream, 3, 0]);
+    assert.equal(reset?.payload.readUInt32BE(0), CODE.noError);
     assert.equal(rig.connection.streams, 1);
+  });
+
+  test('streams that are answered and linger take nobody’s place, and beyond their own limit are reset at once', () => {
+    const rig = new ServerRig({ headerFieldsMax: 4, streamsMax: 2, lingeringMax: 2 });
+    for (const id of [1, 3, 5]) rig.say(post(id, [['x-one', 'too many']]));
+    assert.deepEqual(rig.errors().resets, [[5, CODE.noError]]);
+    rig.say(get(7), get(9), get(11));
+    assert.deepEqual(rig.errors().resets.at(-1), [11, CODE.refusedStream]);
+    assert.equal(rig.streams.length, 2, 'two calls beside two that linger');
   });
 
   test('streams: the limit is served, one more is refused, and one that ended makes room', () => {
