@@ -70,7 +70,7 @@ export class Http2ClientConnection extends Connection implements ClientConnectio
       stream.localOpen = false;
       stream.ending = true;
     }
-    this.table.set(stream.id, stream);
+    this.table.add(stream);
     this.budget.opened();
     this.#writeRequest(stream.id, head, end);
     return stream;
@@ -103,7 +103,7 @@ export class Http2ClientConnection extends Connection implements ClientConnectio
 
   /** What the other end has not processed can be sent again (RFC 9113 §6.8). */
   override onGoaway(lastStreamId: number): void {
-    for (const stream of [...this.table.values()]) {
+    for (const stream of this.table.all()) {
       if (stream.id <= lastStreamId || stream.closed) continue;
       this.closeStream(stream, CLOSED.resetHere);
       stream.receiver?.onReset(ERROR_CODE.refusedStream);

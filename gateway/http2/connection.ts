@@ -20,6 +20,7 @@ import { ReceiveFlow } from './receive-flow.ts';
 import { SendFlow, type SendFlowOwner } from './send-flow.ts';
 import { ownSettings, PeerSettings } from './settings.ts';
 import { type Stream, type StreamOwner } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** Who is told what becomes of a connection. */
 export interface ConnectionEvents {
@@ -54,7 +55,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   readonly limits: ConnectionLimits;
   readonly outlet: Outlet;
   readonly budget: Budget;
-  readonly table = new Map<number, Stream>();
+  readonly table = new StreamTable();
   readonly closedStreams: ClosedStreams;
   readonly peer = new PeerSettings();
   readonly send: SendFlow;
@@ -249,7 +250,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     stream.closed = true;
     stream.localOpen = false;
     stream.remoteOpen = false;
-    this.table.delete(stream.id);
+    this.table.delete(stream);
     this.send.drop(stream);
     this.receiveFlow.release(stream, how === CLOSED.ended);
     this.closedStreams.remember(stream.id, how);
@@ -348,7 +349,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   }
 
   #breakAll(code: number): void {
-    for (const stream of [...this.table.values()]) {
+    for (const stream of this.table.all()) {
       if (stream.closed) continue;
       this.closeStream(stream, CLOSED.resetHere);
       stream.receiver?.onReset(code);

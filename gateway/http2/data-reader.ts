@@ -6,10 +6,11 @@ import { type FrameReader } from './frame/frame-reader.ts';
 import { FLAG } from './frame/frame-type.ts';
 import { type ReceiveFlow } from './receive-flow.ts';
 import { type Stream } from './stream.ts';
+import { type StreamTable } from './stream-table.ts';
 
 /** What the reader needs of its connection. */
 export interface DataReaderOwner {
-  readonly table: ReadonlyMap<number, Stream>;
+  readonly table: StreamTable;
   readonly closedStreams: ClosedStreams;
   readonly receiveFlow: ReceiveFlow;
   readonly budget: Budget;

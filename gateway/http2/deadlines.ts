@@ -74,7 +74,7 @@ export class Deadlines {
     if (this.#stallMs < 0) this.#stallMs = nowMs;
     if (nowMs - this.#stallMs < limits.stallTimeoutMs / STALL_LOOKS) return;
     this.#stallMs = nowMs;
-    for (const stream of [...table.values()]) {
+    for (const stream of table.all()) {
       const isStalled = stream.queuedBytes > 0 && stream.sentSinceLook < PROGRESS_BYTES_MIN;
       stream.stalledLooks = isStalled ? stream.stalledLooks + 1 : 0;
       // The first look may have come at any time after the bytes.

@@ -191,7 +191,7 @@ export class FrameDispatch {
     send.limitFrames(peer.frameBytesMax);
     const change = peer.windowBytes - before;
     if (change !== 0) {
-      for (const stream of connection.table.values()) {
+      for (const stream of connection.table.all()) {
         if (send.grantStream(stream, change)) continue;
         connection.fail(ERROR_CODE.flowControlError, 'a window above 2^31-1 by SETTINGS');
         return;
@@ -214,7 +214,7 @@ export class FrameDispatch {
     const { receiveFlow, limits } = connection;
     const change = limits.streamWindowBytes - receiveFlow.streamWindowBytes;
     receiveFlow.streamWindowBytes = limits.streamWindowBytes;
-    for (const stream of connection.table.values()) stream.receiveWindow += change;
+    for (const stream of connection.table.all()) stream.receiveWindow += change;
   }
 
   #ping(): void {

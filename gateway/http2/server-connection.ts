@@ -159,7 +159,7 @@ export class Http2ServerConnection extends Connection {
   #open(streamId: number): Stream {
     const stream = new Stream(this, streamId, this.peer.windowBytes, this.receiveFlow.streamWindowBytes);
     if (this.blocks.endStream) stream.remoteOpen = false;
-    this.table.set(streamId, stream);
+    this.table.add(stream);
     return stream;
   }
 

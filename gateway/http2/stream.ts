@@ -32,6 +32,8 @@ export class Stream implements ServerStream {
   /** The other end may send. */
   remoteOpen = true;
   closed = false;
+  /** Of those that share its place in the table of its connection. */
+  nextInSlot: Stream | undefined = undefined;
   /** A final head has been sent (server) or received (client). */
   hasHead = false;
   /** Who is told; `undefined` while the listener is only being asked. */
