@@ -9,6 +9,9 @@ const BACKLOG_BYTES_MAX = 256 * 1024;
 /** What a lagging socket keeps is copied to its own size below this, so that a slow reader does not hold a pooled buffer. */
 const COMPACTED_BYTES_MAX = 16 * 1024;
 
+/** Written behind what did not leave at once, to be told when it has. */
+const NOTHING = new Uint8Array(0);
+
 /** What a writer is made of. */
 export interface TurnWriterOptions {
   readonly socket: Duplex;
@@ -27,6 +30,8 @@ export class TurnWriter implements Outlet {
   readonly #options: TurnWriterOptions;
   readonly #socket: Duplex;
   readonly #backlogBytesMax: number;
+  /** TLS tells later that a write is done, in any case. */
+  readonly #isEncrypted: boolean;
   #immediate: NodeJS.Immediate | undefined;
   /** Whether the engine was told to wait. */
   #waiting = false;
@@ -36,6 +41,7 @@ export class TurnWriter implements Outlet {
     this.#options = options;
     this.output = options.output;
     this.#socket = options.socket;
+    this.#isEncrypted = 'encrypted' in options.socket;
     this.#backlogBytesMax = options.backlogBytesMax ?? BACKLOG_BYTES_MAX;
   }
 
@@ -104,18 +110,26 @@ export class TurnWriter implements Outlet {
 
   #writeBatch(batch: OutputBatch): void {
     const socket = this.#socket;
-    const written = (): void => {
+    const { segments } = batch;
+    const last = segments.length - 1;
+    const isPrompt = !this.#isEncrypted;
+    if (last > 0) socket.cork();
+    for (let index = 0; index <= last; index += 1) {
+      const isAwaited = index === last && !isPrompt;
+      socket.write(segments[index], isAwaited ? this.#written(batch) : undefined);
+    }
+    if (last > 0) socket.uncork();
+    if (!isPrompt) return;
+    // A bare socket mostly takes all at once; a callback would cost a task of its own each time.
+    if (socket.writableLength === 0) this.output.release(batch);
+    else socket.write(NOTHING, this.#written(batch));
+  }
+
+  #written(batch: OutputBatch): () => void {
+    return () => {
       this.output.release(batch);
       this.#wake();
     };
-    const { segments } = batch;
-    if (segments.length > 1) socket.cork();
-    const last = segments.length - 1;
-    segments.forEach((segment, index) => {
-      if (index < last) socket.write(segment);
-      else socket.write(segment, written);
-    });
-    if (segments.length > 1) socket.uncork();
   }
 
   #wake(): void {
