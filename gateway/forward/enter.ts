@@ -1,5 +1,4 @@
 /** What every call goes through once it has been looked up: its limit, its judgement, its way. */
-import { type RequestFields } from '../headers/request-fields.ts';
 import { type RequestHead } from '../message/head.ts';
 import { type EarlyReason, type ServerStream, type StreamReceiver } from '../message/stream.ts';
 import { entryOf, type ReasonCode } from '../refusal/reason.ts';
@@ -7,13 +6,12 @@ import { refuse } from '../refusal/refuse.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { Call, type CallHost, type CallStart } from './call.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { type Judgement } from './judgement.ts';
+import { judge, type Judge } from './judgement.ts';
 import { limitOf } from './limit.ts';
 
 /** Who judges a call that has a place to go. */
-export interface Plan {
+export interface Plan extends Judge {
   readonly unjudged: CallSubject;
-  judge(head: RequestHead, read: RequestFields): Judgement;
 }
 
 /** What came in, and where. */
@@ -36,7 +34,7 @@ export function enter(host: CallHost, entering: Entering, plan: Plan): StreamRec
   const { entry, stream, head, read, end, responseMs } = entering;
   const limitMs = limitOf(read, entry.from, responseMs);
   if (limitMs === undefined) return enterRefused(host, entering, plan.unjudged, 'deadline-malformed');
-  const judgement = plan.judge(head, read);
+  const judgement = judge(plan, head, read);
   const call = new Call(host, { stream, head, read, end, audience: entry.audience }, judgement.subject);
   if (judgement.kind === 'refusal') call.refuse(judgement.reason, judgement.verdict);
   else call.send(judgement.destination, limitMs);

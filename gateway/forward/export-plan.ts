@@ -2,12 +2,9 @@
 import { exportPolicy, type Policy } from '../../federation/policy/decide.ts';
 import { type Snapshot, type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
-import { methodOf } from '../headers/head-problem.ts';
-import { type RequestFields } from '../headers/request-fields.ts';
-import { type RequestHead } from '../message/head.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { type Judgement, recall, remember } from './judgement.ts';
+import { type Judge, type JudgedCall, type Judgement } from './judgement.ts';
 import { ServiceDestination, type Services } from './service-destination.ts';
 import { Subjects } from './subjects.ts';
 
@@ -25,7 +22,7 @@ export interface ExportPlanOptions {
 }
 
 /** One caller's plan for one export, for as long as the snapshot stands. */
-export class ExportPlan {
+export class ExportPlan implements Judge {
   readonly #options: ExportPlanOptions;
   readonly #subjects: Subjects;
   readonly #policy: Policy;
@@ -45,15 +42,7 @@ export class ExportPlan {
     return this.#subjects.of(undefined, undefined);
   }
 
-  /** Judges a call whose head is in order. */
-  judge(head: RequestHead, read: RequestFields): Judgement {
-    const method = methodOf(head);
-    const { grpc } = read;
-    const known = recall(head.path, this, method, grpc);
-    return known ?? remember(head.path, this, { method, grpc }, this.#decide(method, head.path.value, grpc));
-  }
-
-  #decide(method: string, path: string, grpc: boolean): Judgement {
+  decide({ method, path, grpc }: JudgedCall): Judgement {
     const { exported } = this.#options;
     const verdict = this.#policy({ kind: 'call', method, path, grpc: grpc && method === 'POST' });
     if (verdict.kind === 'denial') {

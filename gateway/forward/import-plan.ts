@@ -2,12 +2,9 @@
 import { importPolicy, type Policy } from '../../federation/policy/decide.ts';
 import { type Snapshot, type SnapshotImport } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
-import { methodOf } from '../headers/head-problem.ts';
-import { type RequestFields } from '../headers/request-fields.ts';
-import { type RequestHead } from '../message/head.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { type Judgement, recall, remember } from './judgement.ts';
+import { type Judge, type JudgedCall, type Judgement } from './judgement.ts';
 import { PeerDestination, type PeerLinks } from './peer-destination.ts';
 import { Subjects } from './subjects.ts';
 
@@ -21,7 +18,7 @@ export interface ImportPlanOptions {
 }
 
 /** One caller's plan for one import, for as long as the snapshot stands. */
-export class ImportPlan {
+export class ImportPlan implements Judge {
   readonly #options: ImportPlanOptions;
   readonly #subjects: Subjects;
   readonly #policy: Policy;
@@ -52,15 +49,7 @@ export class ImportPlan {
     return this.#subjects.of(undefined, this.#options.imported.origin);
   }
 
-  /** Judges a call whose head is in order. */
-  judge(head: RequestHead, read: RequestFields): Judgement {
-    const method = methodOf(head);
-    const { grpc } = read;
-    const known = recall(head.path, this, method, grpc);
-    return known ?? remember(head.path, this, { method, grpc }, this.#decide(method, head.path.value, grpc));
-  }
-
-  #decide(method: string, path: string, grpc: boolean): Judgement {
+  decide({ method, path, grpc }: JudgedCall): Judgement {
     const { imported } = this.#options;
     const verdict = this.#policy({ kind: 'call', method, path, grpc: grpc && method === 'POST' });
     if (verdict.kind === 'denial') {

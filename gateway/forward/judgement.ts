@@ -1,6 +1,8 @@
 /** What becomes of a call before it moves: admitted to a destination, or refused. */
 import { type Permit } from '../../federation/policy/verdict.ts';
-import { type Field } from '../message/field.ts';
+import { methodOf } from '../headers/head-problem.ts';
+import { type RequestFields } from '../headers/request-fields.ts';
+import { type RequestHead } from '../message/head.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { type Destination } from './destination.ts';
@@ -25,11 +27,17 @@ export interface Refusal {
 /** Outcome of judging. */
 export type Judgement = Admission | Refusal;
 
-/** What a judgement is about, besides the path. */
+/** What a judgement is about. */
 export interface JudgedCall {
   readonly method: string;
+  readonly path: string;
   /** Whether its content type is that of gRPC. */
   readonly grpc: boolean;
+}
+
+/** Who decides what becomes of a call; the same call is always decided alike. */
+export interface Judge {
+  decide(call: JudgedCall): Judgement;
 }
 
 /**
@@ -37,12 +45,12 @@ export interface JudgedCall {
  * holds it, so nobody searches; a path that comes once is judged once and forgotten with its field.
  */
 class Remembered {
-  readonly by: object;
+  readonly by: Judge;
   readonly method: string;
   readonly grpc: boolean;
   readonly judgement: Judgement;
 
-  constructor(by: object, { method, grpc }: JudgedCall, judgement: Judgement) {
+  constructor(by: Judge, { method, grpc }: JudgedCall, judgement: Judgement) {
     this.by = by;
     this.method = method;
     this.grpc = grpc;
@@ -50,15 +58,16 @@ class Remembered {
   }
 }
 
-/** What `by` judged the last time that it was asked about this path, method and kind of call. */
-export function recall(path: Field, by: object, method: string, grpc: boolean): Judgement | undefined {
+/** Judges a call whose head is in order: by what `by` decided the last time about this path, method and kind of call. */
+export function judge(by: Judge, head: RequestHead, { grpc }: RequestFields): Judgement {
+  const { path } = head;
   const { judged } = path;
-  if (!(judged instanceof Remembered)) return undefined;
-  return judged.by === by && judged.method === method && judged.grpc === grpc ? judged.judgement : undefined;
-}
-
-/** Keeps a judgement for {@link recall}, and returns it. */
-export function remember(path: Field, by: object, call: JudgedCall, judgement: Judgement): Judgement {
+  const method = methodOf(head);
+  if (judged instanceof Remembered && judged.by === by && judged.method === method && judged.grpc === grpc) {
+    return judged.judgement;
+  }
+  const call: JudgedCall = { method, path: path.value, grpc };
+  const judgement = by.decide(call);
   path.judged = new Remembered(by, call, judgement);
   return judgement;
 }

@@ -9,7 +9,7 @@ import { type Snapshot, type SnapshotExport, type SnapshotImport } from '../../f
 import { type EntryPoint } from '../../gateway/forward/entry-point.ts';
 import { ExportPlan } from '../../gateway/forward/export-plan.ts';
 import { ImportPlan } from '../../gateway/forward/import-plan.ts';
-import { type Judgement } from '../../gateway/forward/judgement.ts';
+import { judge, type Judgement } from '../../gateway/forward/judgement.ts';
 import { PeerDestination, type PeerLinks } from '../../gateway/forward/peer-destination.ts';
 import { ServiceDestination, type Services } from '../../gateway/forward/service-destination.ts';
 import { readRequestFields } from '../../gateway/headers/request-fields.ts';
@@ -97,7 +97,7 @@ function requestOf(path: Field, { method, grpc, protocol }: Asked): RequestHead 
 
 function judged(plan: ExportPlan | ImportPlan, path: Field, asked: Asked): Judgement {
   const head = requestOf(path, asked);
-  return plan.judge(head, readRequestFields(head));
+  return judge(plan, head, readRequestFields(head));
 }
 
 /** What a judgement comes to. */
