@@ -1,25 +1,10 @@
-/** Requests that two readers could understand in two ways, or that take too much: rows B and D of the catalogue. */
+/** Heads of requests that two readers could understand in two ways, or that take too much: rows B and D of the catalogue. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
 import { type EarlyReason } from '../../gateway/message/stream.ts';
+import { get, HOST, post, SMUGGLED } from '../support/http1-requests.ts';
 import { bytesOf, pairs, serverOver } from '../support/http1-wire.ts';
-
-const HOST = 'Host: a\r\n';
-const BODY = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n';
-
-/** A POST with these field lines after Host, and something behind its head that must never be a request. */
-function post(fields: string): string {
-  return `POST / HTTP/1.1\r\n${HOST}${fields}\r\n${BODY}`;
-}
-
-function get(fields: string): string {
-  return `GET / HTTP/1.1\r\n${HOST}${fields}\r\n`;
-}
-
-function chunked(body: string): string {
-  return `POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${body}`;
-}
 
 type Case = readonly [name: string, bytes: string, status: number, reason: EarlyReason];
 
@@ -54,7 +39,7 @@ const REFUSED: readonly Case[] = [
   ['a coding that is not chunked', post('Transfer-Encoding: gzip\r\n'), 501, 'transfer-coding-unsupported'],
   ['two codings in two fields', post('Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n'), 400, HEAD],
   ['chunked in two fields', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n'), 400, HEAD],
-  ['a coding in HTTP/1.0', `POST / HTTP/1.0\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${BODY}`, 400, HEAD],
+  ['a coding in HTTP/1.0', `POST / HTTP/1.0\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${SMUGGLED}`, 400, HEAD],
   // B3, B4: lengths.
   ['two equal lengths', post('Content-Length: 5\r\nContent-Length: 5\r\n'), 400, HEAD],
   ['two different lengths', post('Content-Length: 5\r\nContent-Length: 6\r\n'), 400, HEAD],
@@ -218,52 +203,6 @@ const REFUSED: readonly Case[] = [
   ['a Connection option that is no token', get('Connection: a b\r\n'), 400, HEAD],
 ];
 
-const BAD_CHUNKS: readonly (readonly [string, string])[] = [
-  ...[
-    '0x5',
-    '+5',
-    '-0',
-    '-5',
-    ' 5',
-    '5 ',
-    '\t5',
-    '',
-    '0_2e',
-    '5_',
-    '5x',
-    'g',
-    '0'.repeat(16) + '5',
-    '5;',
-    '5;=',
-    '5;a b',
-    '5; a=b',
-    '5 ;a=b',
-    '5;a="',
-    '5;a=b\x00',
-    '5;\xe9',
-    '5;a=\x01',
-    '5,5',
-    '5.',
-    `5;${'a'.repeat(200)}`,
-    '1'.repeat(13),
-    '5;a\rb',
-  ].map((size) => [`size ${JSON.stringify(size).slice(0, 40)}`, `${size}\r\nhello\r\n0\r\n\r\n`] as const),
-  ['bare LF behind the size', '5\nhello\r\n0\r\n\r\n'],
-  ['bare LF behind an extension', '5;a\nhello\r\n0\r\n\r\n'],
-  ['bare CR behind the size', '5\rhello\r\n0\r\n\r\n'],
-  ['bare LF behind the chunk', '5\r\nhello\n0\r\n\r\n'],
-  ['bare CR behind the chunk', '5\r\nhello\r0\r\n\r\n'],
-  ['a chunk longer than its size', '5\r\nhello!\r\n0\r\n\r\n'],
-  ['a chunk shorter than its size', '6\r\nhello\r\n0\r\n\r\n'],
-  ['bare LF behind the last size', '5\r\nhello\r\n0\n\r\n'],
-  ['bare LF at the end of trailers', '5\r\nhello\r\n0\r\n\n'],
-  ['a trailer with a space before its colon', '5\r\nhello\r\n0\r\na : b\r\n\r\n'],
-  ['a folded trailer', '5\r\nhello\r\n0\r\na: b\r\n c\r\n\r\n'],
-  ['101 trailers', `0\r\n${'a: b\r\n'.repeat(101)}\r\n`],
-  ['trailers over the limit', `0\r\na: ${'b'.repeat(17_000)}\r\n\r\n`],
-  ['extensions over the limit of a message', `${`1;${'e'.repeat(100)}\r\nx\r\n`.repeat(41)}0\r\n\r\n`],
-];
-
 suite('refused with its status, and the connection closed', () => {
   for (const [name, bytes, status, reason] of REFUSED) {
     test(name, () => {
@@ -280,7 +219,7 @@ suite('refused with its status, and the connection closed', () => {
       assert.equal(sent.split('HTTP/1.1').length, 2, 'one answer');
       assert.ok(wire.closed);
       // Nothing that follows is a request any more.
-      connection.receive(bytesOf(BODY));
+      connection.receive(bytesOf(SMUGGLED));
       assert.equal(listener.requests.length, 0);
       assert.equal(wire.take(), '');
     });
@@ -303,82 +242,6 @@ suite('the same verdict, byte by byte', () => {
   }
 });
 
-suite('a body that is no chunked one', () => {
-  for (const [name, body] of BAD_CHUNKS) {
-    for (const pieces of ['at once', 'byte by byte']) {
-      test(`${name}, ${pieces}`, () => {
-        const { wire, listener, connection } = serverOver();
-        const bytes = bytesOf(chunked(body) + BODY);
-        if (pieces === 'at once') connection.receive(bytes);
-        else for (const byte of bytes) connection.receive(Buffer.of(byte));
-        assert.equal(listener.requests.length, 1);
-        assert.equal(listener.at(0).ended, false);
-        assert.equal(listener.at(0).resetCode, 1);
-        assert.deepEqual(
-          listener.refused.map(({ reason }) => reason),
-          [LINE],
-        );
-        assert.match(wire.take(), /^HTTP\/1\.1 400 /);
-        assert.ok(wire.closed);
-      });
-    }
-  }
-
-  test('cuts the connection when the answer has begun', () => {
-    const { wire, listener, connection } = serverOver();
-    connection.receive(bytesOf(chunked('5\r\nhello\r\n')));
-    listener.at(0).stream.respond({ status: 200, fields: [] }, false);
-    connection.receive(bytesOf('x\r\n'));
-    assert.ok(wire.isCut);
-    assert.equal(listener.at(0).resetCode, 1);
-    assert.equal(listener.refused.length, 0);
-  });
-});
-
-suite('at the limits', () => {
-  const passes = (bytes: string): void => {
-    for (const step of [bytes.length, 1, 7]) {
-      const { listener, connection } = serverOver();
-      const all = bytesOf(bytes);
-      for (let at = 0; at < all.length; at += step) connection.receive(all.subarray(at, at + step));
-      assert.deepEqual(listener.refused, []);
-      assert.equal(listener.requests.length, 1);
-    }
-  };
-
-  test('a target of 8 KiB passes', () => {
-    passes(`GET /${'a'.repeat(8191)} HTTP/1.1\r\nHost: a\r\n\r\n`);
-    passes(`GET /${'a'.repeat(8190)} HTTP/1.1\r\nHost: a\r\n\r\n`);
-  });
-
-  test('the longest method with the longest target passes', () => {
-    passes(`${'A'.repeat(32)} /${'a'.repeat(8191)} HTTP/1.1\r\nHost: a\r\n\r\n`);
-  });
-
-  test('100 and 99 fields pass', () => {
-    passes(get('a: b\r\n'.repeat(99)));
-    passes(get('a: b\r\n'.repeat(98)));
-  });
-
-  test('a block of 16 KiB passes', () => {
-    passes(get(`X: ${'a'.repeat(16 * 1024 - HOST.length - 5)}\r\n`));
-    passes(get(`X: ${'a'.repeat(16 * 1024 - HOST.length - 6)}\r\n`));
-  });
-
-  test('a name of 256 bytes passes', () => {
-    passes(get(`${'n'.repeat(256)}: a\r\n`));
-  });
-
-  test('one empty line before a request passes', () => {
-    passes(`\r\n${get('')}`);
-  });
-
-  test('chunk sizes of 12 digits and small extensions pass', () => {
-    passes(chunked('000000000005;a;b=c;d="e\\"f"\r\nhello\r\n00\r\n\r\n'));
-    passes(chunked(`${`1;${'e'.repeat(100)}\r\nx\r\n`.repeat(40)}0\r\n\r\n`));
-  });
-});
-
 suite('names that are special to JavaScript', () => {
   test('are ordinary strings', () => {
     const { listener, connection } = serverOver();
@@ -395,88 +258,17 @@ suite('names that are special to JavaScript', () => {
 suite('bodies on methods that have none', () => {
   for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS']) {
     for (const [name, text] of [
-      ['a length', `Content-Length: ${BODY.length}\r\n\r\n${BODY}`],
-      ['chunks', `Transfer-Encoding: chunked\r\n\r\n${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`],
+      ['a length', `Content-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`],
+      ['chunks', `Transfer-Encoding: chunked\r\n\r\n${SMUGGLED.length.toString(16)}\r\n${SMUGGLED}\r\n0\r\n\r\n`],
     ] as const) {
       test(`${method} with ${name}: the body never starts the next request`, () => {
         const { listener, connection } = serverOver();
         connection.receive(bytesOf(`${method} / HTTP/1.1\r\n${HOST}${text}GET /next HTTP/1.1\r\n${HOST}\r\n`));
-        assert.equal(listener.at(0).body, BODY);
+        assert.equal(listener.at(0).body, SMUGGLED);
         listener.at(0).stream.respond({ status: 200, fields: [] }, true);
         assert.equal(listener.at(1).head.path.value, '/next');
         assert.equal(listener.requests.length, 2);
       });
     }
   }
-});
-
-suite('deadlines', () => {
-  test('a head that is not complete in ten seconds is answered 408', () => {
-    const { wire, listener, connection } = serverOver();
-    connection.receive(bytesOf('GET / HTTP/1.1\r\n'));
-    connection.tick(9_999);
-    connection.receive(bytesOf('Host: a\r\n'));
-    assert.equal(listener.refused.length, 0);
-    connection.tick(10_000);
-    assert.deepEqual(
-      listener.refused.map(({ reason }) => reason),
-      ['headers-timeout'],
-    );
-    assert.equal(listener.refused[0]?.head.method?.value, 'GET');
-    assert.match(wire.take(), /^HTTP\/1\.1 408 /);
-    assert.ok(wire.closed);
-  });
-
-  test('a connection on which nothing comes is closed in ten seconds', () => {
-    const { wire, listener, connection } = serverOver();
-    connection.tick(9_999);
-    assert.equal(wire.closed, false);
-    connection.tick(10_000);
-    assert.ok(wire.closed);
-    assert.equal(listener.refused.length, 0);
-  });
-
-  test('an idle connection is closed in five minutes', () => {
-    const { wire, listener, connection } = serverOver();
-    connection.receive(bytesOf(get('')));
-    connection.tick(1_000);
-    listener.at(0).stream.respond({ status: 204, fields: [] }, true);
-    connection.tick(300_999);
-    assert.equal(wire.closed, false);
-    connection.tick(301_000);
-    assert.ok(wire.closed);
-  });
-
-  test('a body slower than 500 bytes/s over 30 s is cut where progress is demanded', () => {
-    const run = (bytes: number, demandsProgress: boolean): boolean => {
-      const { wire, connection } = serverOver({ demandsProgress });
-      connection.receive(bytesOf(post('Content-Length: 1000000\r\n').replace(BODY, '')));
-      connection.receive(Buffer.alloc(bytes));
-      connection.tick(29_999);
-      assert.equal(wire.isCut, false);
-      connection.tick(30_000);
-      return wire.isCut;
-    };
-    assert.equal(run(14_999, true), true);
-    assert.equal(run(15_000, true), false);
-    assert.equal(run(0, false), false);
-  });
-
-  test('a body that we do not read is not called slow', () => {
-    const { wire, listener, connection } = serverOver({ demandsProgress: true });
-    connection.receive(bytesOf(post('Content-Length: 1000000\r\n').replace(BODY, '')));
-    connection.receive(Buffer.alloc(70_000));
-    connection.tick(30_000);
-    connection.tick(60_000);
-    assert.ok(wire.paused);
-    connection.tick(90_000);
-    assert.equal(wire.isCut, false);
-    listener.at(0).stream.credit(70_000);
-    assert.equal(wire.paused, false);
-    connection.tick(119_999);
-    assert.equal(wire.isCut, false);
-    connection.tick(120_000);
-    assert.ok(wire.isCut);
-    assert.equal(listener.at(0).resetCode, 8);
-  });
 });

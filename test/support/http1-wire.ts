@@ -12,6 +12,7 @@ import {
   type ResponseReceiver,
   type ServerStream,
   type StreamReceiver,
+  type StreamSender,
 } from '../../gateway/message/stream.ts';
 import { entryOf } from '../../gateway/refusal/reason.ts';
 
@@ -238,4 +239,26 @@ export function requestHead(
     protocol: more.protocol === undefined ? undefined : field(':protocol', more.protocol),
     fields: fieldsOf(more.fields ?? []),
   };
+}
+
+/** A request that was sent, and what came of it. */
+export interface Sent {
+  readonly wire: MemoryWire;
+  readonly connection: Http1ClientConnection;
+  readonly receiver: RecordedResponse;
+  readonly stream: StreamSender;
+  /** What went out with its head. */
+  readonly text: string;
+}
+
+type SentRequest = Parameters<typeof requestHead>[2] & { readonly end?: boolean };
+
+/** Sends a request for `/`, over a connection of its own unless one is given. */
+export function send(method: string, more: SentRequest = {}, over: ReturnType<typeof clientOver> = clientOver()): Sent {
+  const receiver = new RecordedResponse();
+  const stream = over.connection.open(requestHead(method, '/', more), more.end ?? true, receiver);
+  if (stream === undefined) throw new Error('the connection takes no request');
+  const text = over.wire.take();
+  over.connection.flushed();
+  return { ...over, receiver, stream, text };
 }

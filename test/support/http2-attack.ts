@@ -19,6 +19,15 @@ export interface Rig {
   readonly peer: RawHttp2;
 }
 
+/** More rounds than any budget allows. */
+export const FLOOD = 10_000;
+
+/** A flood is seen once per portion, and harmless oddities are free at first. */
+export const SLACK = 150;
+
+/** The stream of the client's request number `index`, from 0. */
+export const streamOf = (index: number): number => 2 * index + 1;
+
 /** Frames of an attack go out in portions of this many, each followed by a look at what came of it. */
 const PORTION = 20;
 
@@ -128,6 +137,12 @@ export async function flood(peer: RawHttp2, most: number, round: (index: number)
   }
   const code = goAwayIn(peer.seen);
   return { rounds, code, ended: peer.closed !== undefined };
+}
+
+/** The flood of {@link FLOOD} rounds was stopped soon after `budget` rounds, calmly. */
+export function stopped({ rounds, code, ended }: FloodOutcome, budget: number): void {
+  assert.ok(rounds >= Math.min(budget, FLOOD) && rounds <= budget + SLACK, `stopped after ${rounds}, not ${budget}`);
+  assert.ok(code === CODE.enhanceYourCalm || (code === undefined && ended), `ended with ${code}`);
 }
 
 /** The code of the last GOAWAY that is an error. */
