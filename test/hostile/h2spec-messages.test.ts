@@ -3,12 +3,12 @@ import {
   answered,
   conformance,
   connectionError,
+  fatalToStream,
   get,
   pingAnsweredOrClosed,
   post,
   row,
   type SpecRow,
-  streamError,
 } from '../support/h2spec.ts';
 import {
   CODE,
@@ -24,20 +24,12 @@ import { type RawHttp2 } from '../support/raw-http2.ts';
 
 /** A request of these fields is a stream error of PROTOCOL_ERROR. */
 function malformed(title: string, fields: (request: Pairs) => Pairs, end = true): SpecRow {
-  const [section = '', ...words] = title.split(' ');
-  return row(section, words.join(' '), async (peer) => {
-    peer.write(headersFrame(1, block(fields(peer.request())), { end }));
-    await streamError(peer, CODE.protocolError);
-  });
+  return malformedFrames(title, (peer) => [headersFrame(1, block(fields(peer.request())), { end })]);
 }
 
 /** Frames that are a stream error of PROTOCOL_ERROR. */
 function malformedFrames(title: string, frames: (peer: RawHttp2) => readonly Buffer[]): SpecRow {
-  const [section = '', ...words] = title.split(' ');
-  return row(section, words.join(' '), async (peer) => {
-    peer.write(...frames(peer));
-    await streamError(peer, CODE.protocolError);
-  });
+  return fatalToStream(title, CODE.protocolError, frames);
 }
 
 const without = (name: string) => (request: Pairs) => request.filter(([each]) => each !== name);

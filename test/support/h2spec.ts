@@ -111,6 +111,36 @@ export function dummyBlock(count: number): Buffer {
   return block(Array.from({ length: count }, (_, index) => [`x-dummy${index}`, 'x'.repeat(4000)] as const));
 }
 
+/** The head of a request whose block goes on. */
+export function begun(
+  peer: RawHttp2,
+  options: { readonly end: boolean; readonly method?: string; readonly stream?: number },
+): Buffer {
+  const { end, method = 'GET', stream = 1 } = options;
+  return headersFrame(stream, block(peer.request({ method })), { end, more: true });
+}
+
+type Frames = (peer: RawHttp2) => readonly Buffer[];
+type Codes = number | readonly number[];
+
+/** `title` is a section and what is done: frames after which the connection ends with one of the codes. */
+export function fatal(title: string, codes: Codes, frames: Frames): SpecRow {
+  return ending(title, frames, (peer) => connectionError(peer, ...[codes].flat()));
+}
+
+/** `title` is a section and what is done: frames after which the stream, or the connection, ends with one of the codes. */
+export function fatalToStream(title: string, codes: Codes, frames: Frames): SpecRow {
+  return ending(title, frames, (peer) => streamError(peer, ...[codes].flat()));
+}
+
+function ending(title: string, frames: Frames, end: (peer: RawHttp2) => Promise<void>): SpecRow {
+  const [section = '', ...words] = title.split(' ');
+  return row(section, words.join(' '), async (peer) => {
+    peer.write(...frames(peer));
+    await end(peer);
+  });
+}
+
 type Verdict = 'passed' | 'failed' | 'go on';
 
 /** Judges events until one decides; the end of the connection is judged too, and ends the wait. */
