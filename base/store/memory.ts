@@ -4,6 +4,7 @@ import { Serial } from './serial.ts';
 import {
   checkKey,
   checkValue,
+  isExpected,
   type Expected,
   newVersion,
   type PutOutcome,
@@ -72,7 +73,7 @@ class MemoryStore implements Store {
     checkValue(key, value, VALUE_BYTES_MAX);
     return this.#serial.run(async () => {
       const stored = this.#rows.get(key);
-      if (expected !== 'any' && expected !== (stored?.version ?? 'absent')) return { kind: 'conflict' };
+      if (!isExpected(stored, expected)) return { kind: 'conflict' };
       if (stored === undefined && this.#rows.size >= ROWS_MAX) throw storeFull();
       const row = { key, value, version: newVersion() };
       await this.#persistence?.write(row);
@@ -88,7 +89,7 @@ class MemoryStore implements Store {
     return this.#serial.run(async () => {
       const stored = this.#rows.get(key);
       if (stored === undefined) return 'absent';
-      if (expected !== 'any' && expected !== stored.version) return 'conflict';
+      if (!isExpected(stored, expected)) return 'conflict';
       await this.#persistence?.erase(key);
       this.#rows.delete(key);
       this.#watchers.notify(key);

@@ -7,6 +7,7 @@ import { Serial } from './serial.ts';
 import {
   checkKey,
   checkValue,
+  isExpected,
   type Expected,
   isKey,
   newVersion,
@@ -151,11 +152,7 @@ class RedisRows implements Store {
       ['sadd', this.#index, key],
       ['publish', this.#channel, `${key} ${version}`],
     ];
-    const outcome = await this.#change(
-      key,
-      commands,
-      (row) => expected === 'any' || expected === (row?.version ?? 'absent'),
-    );
+    const outcome = await this.#change(key, commands, (row) => isExpected(row, expected));
     return outcome.kind === 'done' ? { kind: 'stored', version } : { kind: 'conflict' };
   }
 
@@ -167,11 +164,7 @@ class RedisRows implements Store {
       ['srem', this.#index, key],
       ['publish', this.#channel, `${key} -`],
     ];
-    const outcome = await this.#change(
-      key,
-      commands,
-      (row) => row !== undefined && (expected === 'any' || expected === row.version),
-    );
+    const outcome = await this.#change(key, commands, (row) => row !== undefined && isExpected(row, expected));
     if (outcome.kind === 'done') return 'removed';
     return outcome.found ? 'conflict' : 'absent';
   }

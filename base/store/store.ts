@@ -52,6 +52,11 @@ export interface Store extends AsyncDisposable {
   watch(prefix: string, listener: WatchListener): Disposable;
 }
 
+/** Whether what is stored is what a writer believes. */
+export function isExpected(row: Row | undefined, expected: Expected): boolean {
+  return expected === 'any' || expected === (row?.version ?? 'absent');
+}
+
 /** Whether `key` is one that a store takes. */
 export function isKey(key: string): boolean {
   return key.length <= KEY_CHARS_MAX && /^[a-z0-9][a-z0-9._/-]*$/.test(key);
