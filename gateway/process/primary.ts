@@ -31,6 +31,7 @@ import { Handover } from './handover.ts';
 import { closeHandle } from './listening.ts';
 import { ListeningSet } from './listening-set.ts';
 import { type ChildProgram, SupervisedChild } from './supervised-child.ts';
+import { Waits } from './waits.ts';
 
 /** What the primary needs. */
 export interface PrimaryOptions {
@@ -72,7 +73,7 @@ export class Primary {
   /** What control keeps for the control process after it. */
   readonly #kept = new Map<string, Uint8Array>();
   readonly #copies = new Map<number, (handle: SendHandle | undefined) => void>();
-  readonly #waits = new Set<() => void>();
+  readonly #waits: Waits;
   readonly #end = Promise.withResolvers<number>();
   #phase: 'starting' | 'serving' | 'draining' | 'ended' = 'starting';
   #drainMs = DRAIN_MS_DEFAULT;
@@ -84,6 +85,7 @@ export class Primary {
 
   constructor(options: PrimaryOptions) {
     this.#options = options;
+    this.#waits = new Waits(options.clock);
     const { activated, log, room } = options;
     this.#handover = new Handover(room, () => this.#changed());
     const copy = (handle: SendHandle): Promise<SendHandle | undefined> => this.#copy(handle);
@@ -257,7 +259,7 @@ export class Primary {
 
   #changed(): void {
     if (this.#phase === 'starting' || this.#phase === 'serving') this.#listening.adjust();
-    for (const wait of [...this.#waits]) wait();
+    this.#waits.look();
     this.#tellProcesses();
   }
 
@@ -302,7 +304,10 @@ export class Primary {
     this.#control.drain({ kind: 'drain', deadlineMs });
     this.#listening.close('workers');
     const workers = [...this.#workers.values()];
-    await this.#until(() => this.#handover.held === 0 || !workers.some(({ state }) => state === 'ready'), deadlineMs);
+    await this.#waits.until(
+      () => this.#handover.held === 0 || !workers.some(({ state }) => state === 'ready'),
+      deadlineMs,
+    );
     for (const worker of workers) this.#drain(worker);
     const drained = await this.#finished(workers, deadlineMs + KILL_MARGIN_MS);
     this.#listening.close('control');
@@ -318,28 +323,11 @@ export class Primary {
   /** Waits until all have ended, killing them after `withinMs`. Whether they ended by themselves, and well. */
   async #finished(children: readonly SupervisedChild[], withinMs: number): Promise<boolean> {
     const ended = (): boolean => children.every((child) => child.ended);
-    const inTime = await this.#until(ended, withinMs);
+    const inTime = await this.#waits.until(ended, withinMs);
     if (!inTime) {
       for (const child of children) if (!child.ended) child.distrust('did not end in time');
-      await this.#until(ended, KILL_MARGIN_MS);
+      await this.#waits.until(ended, KILL_MARGIN_MS);
     }
     return inTime && children.every(({ endedWell }) => endedWell);
-  }
-
-  /** Whether it came to hold within that time. */
-  #until(holds: () => boolean, withinMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const settle = (result: boolean): void => {
-        this.#waits.delete(look);
-        timer[Symbol.dispose]();
-        resolve(result);
-      };
-      const look = (): void => {
-        if (holds()) settle(true);
-      };
-      const timer = this.#options.clock.after(withinMs, () => settle(false));
-      this.#waits.add(look);
-      look();
-    });
   }
 }

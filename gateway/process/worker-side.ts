@@ -18,6 +18,7 @@ import { type DataSide, readBundleThrough, unavailable } from './data-side.ts';
 import { type EdgeListen } from './edge-credentials.ts';
 import { readFromWorker, type ToWorker, type WorkerSettings, writeToWorker } from './worker-message.ts';
 import { type WorkerReport } from './worker-report.ts';
+import { Waits } from './waits.ts';
 
 /** A worker that has not answered by then is shown as it was. */
 const ANSWER_MS_MAX = 1_000;
@@ -45,7 +46,7 @@ export class WorkerSide implements DataSide, Disposable {
   readonly #sum = new CounterSum();
   readonly #linkListeners = new Set<() => void>();
   /** Called at everything that is heard. */
-  readonly #waits = new Set<() => void>();
+  readonly #waits: Waits;
   readonly #answers = new Map<number, number>();
   #settings: WorkerSettings;
   #processes: readonly ProcessStatus[] = [];
@@ -57,6 +58,7 @@ export class WorkerSide implements DataSide, Disposable {
 
   constructor(options: WorkerSideOptions) {
     this.#options = options;
+    this.#waits = new Waits(options.clock);
     this.#settings = options.settings;
     this.#sequence = Number(options.settings.epoch * SEQUENCES_PER_EPOCH);
     this.#settingsChanged(options.settings);
@@ -92,7 +94,7 @@ export class WorkerSide implements DataSide, Disposable {
       if (message.id !== undefined) this.#answers.set(from, message.id);
       if (before !== linksKey(message.report)) this.#linksChanged();
     }
-    for (const wait of [...this.#waits]) wait();
+    this.#waits.look();
   }
 
   /** What the primary said of the processes. */
@@ -103,7 +105,7 @@ export class WorkerSide implements DataSide, Disposable {
       this.#pids.set(id, pid);
       this.#ended(id);
     }
-    for (const wait of [...this.#waits]) wait();
+    this.#waits.look();
   }
 
   /** Workers that serve. */
@@ -138,7 +140,7 @@ export class WorkerSide implements DataSide, Disposable {
     this.#nextId += 1;
     this.#tell({ kind: 'report', id });
     const missing = (): readonly number[] => this.ready().filter((index) => (this.#answers.get(index) ?? -1) < id);
-    await this.#until(() => missing().length === 0, ANSWER_MS_MAX);
+    await this.#waits.until(() => missing().length === 0, ANSWER_MS_MAX);
     this.#silent = missing();
   }
 
@@ -184,7 +186,7 @@ export class WorkerSide implements DataSide, Disposable {
   async settled(): Promise<void> {
     const sequence = this.#sequence;
     const late = (): readonly number[] => this.ready().filter((index) => (this.#applied.get(index) ?? -1) < sequence);
-    if (await this.#until(() => late().length === 0, SETTLE_MS_MAX)) return;
+    if (await this.#waits.until(() => late().length === 0, SETTLE_MS_MAX)) return;
     const message = `workers ${late().join(', ')} have not taken the change within ${SETTLE_MS_MAX / 1000} s: see their log`;
     throw new JumpgateError('workers-late', message, { source: 'local', retry: 'later' });
   }
@@ -241,23 +243,6 @@ export class WorkerSide implements DataSide, Disposable {
       for (const peer of peers) holders.set(peer, [...(holders.get(peer) ?? []), worker]);
     }
     this.#tell({ kind: 'holders', holders });
-  }
-
-  /** Whether it came to hold within that time. */
-  #until(holds: () => boolean, withinMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const settle = (result: boolean): void => {
-        this.#waits.delete(look);
-        timer[Symbol.dispose]();
-        resolve(result);
-      };
-      const look = (): void => {
-        if (holds()) settle(true);
-      };
-      const timer = this.#options.clock.after(withinMs, () => settle(false));
-      this.#waits.add(look);
-      look();
-    });
   }
 }
 
