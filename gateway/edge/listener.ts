@@ -4,8 +4,9 @@ import { type BindServer } from '../../base/net/bind-server.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { type TlsCredentials } from '../../trust-bundles/tls/context.ts';
 import { listenServerTls } from '../../trust-bundles/tls/listen.ts';
-import { CallConnections, type CallListener, type ListenHost, type ListenLimits } from '../listen/connections.ts';
-import { protocolOf, tlsCallListener } from '../listen/tls.ts';
+import { protocolOf } from '../listen/alpn.ts';
+import { callListener, type CallListener } from '../listen/call-listener.ts';
+import { CallConnections, type ListenHost, type ListenLimits } from '../listen/connections.ts';
 import { EdgeCalls } from './calls.ts';
 import { type EdgeDeps, EdgePlans } from './plans.ts';
 
@@ -48,7 +49,7 @@ export async function openEdge(options: EdgeListenOptions): Promise<EdgeListener
     },
   });
   return {
-    ...tlsCallListener(listener, connections),
+    ...callListener(listener, connections),
     replaceCertificate: (credentials) => {
       listener.replaceCertificate(credentials);
     },

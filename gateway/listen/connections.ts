@@ -2,7 +2,6 @@
 import { type Duplex } from 'node:stream';
 
 import { type Clock } from '../../base/clock.ts';
-import { type BindAddress } from '../../federation/resources/values.ts';
 import { STRANGER_CONNECTION } from '../http2/limits.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type BufferPool } from '../message/output.ts';
@@ -35,16 +34,6 @@ export interface ListenLimits {
 export interface ListenHost {
   readonly clock: Clock;
   readonly buffers: BufferPool;
-}
-
-/** A listener for calls. */
-export interface CallListener extends AsyncDisposable {
-  /** As bound. */
-  readonly address: BindAddress;
-  /** No new connections; those that are open go on. */
-  stopAccepting(): Promise<void>;
-  /** No new connections and calls; resolves when those under way are done, or were cut after `deadlineMs`. */
-  drain(deadlineMs: number): Promise<void>;
 }
 
 /** A connection to serve. */

@@ -1,10 +1,11 @@
 /** A plaintext listener that tells HTTP/1.1 from HTTP/2 by the connection preface (RFC 9113 §3.4). */
 import { createServer, type Socket } from 'node:net';
 
-import { type BindServer, bindServer } from '../../base/net/bind-server.ts';
+import { type BindServer } from '../../base/net/bind-server.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { type RequestListener } from '../message/stream.ts';
-import { CallConnections, type CallListener, type ListenHost, type ListenLimits } from './connections.ts';
+import { acceptOn, type CallListener, callListener } from './call-listener.ts';
+import { CallConnections, type ListenHost, type ListenLimits } from './connections.ts';
 
 /** The first line of the preface is enough: no HTTP/1.1 request line is `PRI * HTTP/2.0`. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
@@ -27,29 +28,11 @@ export interface PlaintextListenOptions {
  */
 export async function listenPlaintext(options: PlaintextListenOptions): Promise<CallListener> {
   const connections = new CallConnections(options.host, options.limits);
-  // As node's own HTTP server: a client may send FIN after its request and still wait for the response.
+  // What FIN means is the engine's to say: behind a request it cancels the call, in a switched protocol it ends one half.
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     if (connections.hold(socket)) sniff(socket, options, connections);
   });
-  server.on('error', () => undefined);
-  const address = await (options.bind ?? bindServer)(server, options.address);
-  const stopAccepting = (): Promise<void> => {
-    // Resolves without waiting for open connections, which go on.
-    if (server.listening) server.close();
-    return Promise.resolve();
-  };
-  return {
-    address,
-    stopAccepting,
-    drain: async (deadlineMs) => {
-      await stopAccepting();
-      await connections.drain(deadlineMs);
-    },
-    [Symbol.asyncDispose]: async () => {
-      await stopAccepting();
-      connections[Symbol.dispose]();
-    },
-  };
+  return callListener(await acceptOn(server, options), connections);
 }
 
 function sniff(socket: Socket, options: PlaintextListenOptions, connections: CallConnections): void {

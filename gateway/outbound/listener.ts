@@ -6,10 +6,11 @@ import { type OutboundListenerSpec } from '../../federation/resources/values.ts'
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { CallConnections, type CallListener, type ListenHost, type ListenLimits } from '../listen/connections.ts';
+import { protocolOf } from '../listen/alpn.ts';
+import { callListener, type CallListener } from '../listen/call-listener.ts';
+import { CallConnections, type ListenHost, type ListenLimits } from '../listen/connections.ts';
 import { admitOwn } from '../listen/own-callers.ts';
 import { listenPlaintext } from '../listen/plaintext.ts';
-import { protocolOf, tlsCallListener } from '../listen/tls.ts';
 import { ProvenConnections } from '../listen/proven-connections.ts';
 import { OutboundCalls, type OutboundDeps } from './calls.ts';
 
@@ -70,7 +71,7 @@ async function openMutualTls(options: OutboundListenOptions): Promise<CallListen
     const closed = proven.verifyAgain();
     if (closed > 0) log.info('connections closed, their identity is not vouched for any more', { closed });
   });
-  const calls = tlsCallListener(listener, connections);
+  const calls = callListener(listener, connections);
   return {
     ...calls,
     [Symbol.asyncDispose]: async () => {

@@ -2,7 +2,7 @@
 import { createServer, type Socket } from 'node:net';
 
 import { type Logger } from '../../base/log.ts';
-import { type BindServer, bindServer, formatAddress } from '../../base/net/bind-server.ts';
+import { type BindServer, formatAddress } from '../../base/net/bind-server.ts';
 import { limitsWith, type Limits } from '../../federation/resources/limits.ts';
 import { type OutboundListenerSpec } from '../../federation/resources/values.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
@@ -12,7 +12,7 @@ import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type CallHost } from '../forward/call.ts';
 import { type PeerLinks } from '../forward/peer-destination.ts';
 import { type Views } from '../forward/view.ts';
-import { type CallListener } from '../listen/connections.ts';
+import { acceptOn, callListener, type CallListener } from '../listen/call-listener.ts';
 import { admitOwn } from '../listen/own-callers.ts';
 import { ProvenConnections } from '../listen/proven-connections.ts';
 import { entryOf } from '../refusal/reason.ts';
@@ -56,26 +56,9 @@ async function openPlaintext(options: TunnelListenOptions, caller: SpiffeId): Pr
     },
     (socket) => connections.serve(socket, caller),
   );
-  server.on('error', () => undefined);
-  const address = await (options.bind ?? bindServer)(server, spec.address);
-  connections.name = formatAddress(address);
-  const stopAccepting = (): Promise<void> => {
-    // Resolves without waiting for open connections, which go on.
-    if (server.listening) server.close();
-    return Promise.resolve();
-  };
-  return {
-    address,
-    stopAccepting,
-    drain: async (deadlineMs) => {
-      await stopAccepting();
-      await connections.drain(deadlineMs);
-    },
-    [Symbol.asyncDispose]: async () => {
-      await stopAccepting();
-      connections[Symbol.dispose]();
-    },
-  };
+  const acceptor = await acceptOn(server, { address: spec.address, bind: options.bind });
+  connections.name = formatAddress(acceptor.address);
+  return callListener(acceptor, connections);
 }
 
 async function openMutualTls(options: TunnelListenOptions): Promise<CallListener> {
@@ -108,17 +91,12 @@ async function openMutualTls(options: TunnelListenOptions): Promise<CallListener
     const closed = proven.verifyAgain();
     if (closed > 0) log.info('connections closed, their identity is not vouched for any more', { closed });
   });
+  const calls = callListener(listener, connections);
   return {
-    address: listener.address,
-    stopAccepting: () => listener.stopAccepting(),
-    drain: async (deadlineMs) => {
-      await listener.stopAccepting();
-      await connections.drain(deadlineMs);
-    },
+    ...calls,
     [Symbol.asyncDispose]: async () => {
       trust[Symbol.dispose]();
-      connections[Symbol.dispose]();
-      await listener[Symbol.asyncDispose]();
+      await calls[Symbol.asyncDispose]();
     },
   };
 }

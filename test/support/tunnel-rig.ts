@@ -15,7 +15,7 @@ import { LiveCalls } from '../../gateway/forward/live-calls.ts';
 import { Views } from '../../gateway/forward/view.ts';
 import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
 import { InboundCalls } from '../../gateway/inbound/calls.ts';
-import { type CallListener } from '../../gateway/listen/connections.ts';
+import { type CallListener } from '../../gateway/listen/call-listener.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ClientConnection } from '../../gateway/message/stream.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
