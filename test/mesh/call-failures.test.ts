@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
 import { type ConnectedHttp2, connectHttp2 } from '../../gateway/socket/http2-socket.ts';
+import { callHttp2 } from '../support/http2-call.ts';
 import { get, http1Service, http2Service, listen, startRig } from '../support/forward-rig.ts';
 
 const LIMIT = { timeout: 20_000 };
@@ -25,24 +26,9 @@ interface Seen {
   readonly code: number | undefined;
 }
 
-async function ask(port: number, headers: http2.OutgoingHttpHeaders, body?: string): Promise<Seen> {
-  const session = http2.connect(`http://127.0.0.1:${port}`);
-  const stream = session.request({ ':path': '/', ':authority': HOST, ...headers }, { endStream: body === undefined });
-  let seen: http2.IncomingHttpHeaders = {};
-  let trailers: http2.IncomingHttpHeaders = {};
-  let text = '';
-  stream.on('response', (fields) => (seen = fields));
-  stream.on('trailers', (fields: http2.IncomingHttpHeaders) => (trailers = fields));
-  stream.on('data', (data: Buffer) => (text += data.toString()));
-  stream.on('error', () => undefined);
-  if (body !== undefined) stream.end(body);
-  await new Promise<void>((resolve) => {
-    stream.once('close', () => resolve());
-  });
-  session.destroy();
-  const reason = seen['jumpgate-reason'];
-  const code: number | undefined = stream.rstCode;
-  return { status: String(seen[':status']), reason: reason?.toString(), trailers, body: text, code };
+async function ask(port: number, fields: http2.OutgoingHttpHeaders, body?: string): Promise<Seen> {
+  const { headers, ...seen } = await callHttp2(port, { ':path': '/', ':authority': HOST, ...fields }, body);
+  return { ...seen, status: String(headers[':status']), reason: headers['jumpgate-reason']?.toString() };
 }
 
 /** A link whose other end does to each stream what `treat` does. */

@@ -11,6 +11,7 @@ import { listenPlaintext } from '../../gateway/listen/plaintext.ts';
 import { type Field } from '../../gateway/message/field.ts';
 import { field } from '../../gateway/message/names.ts';
 import { send, valueOf } from '../support/client-call.ts';
+import { callHttp2 } from '../support/http2-call.ts';
 import { get, http1Service, http2Service, startRig } from '../support/forward-rig.ts';
 
 const LIMIT = { timeout: 20_000 };
@@ -23,32 +24,6 @@ const GRPC = {
   te: 'trailers',
 };
 
-interface Result {
-  readonly headers: http2.IncomingHttpHeaders;
-  readonly trailers: http2.IncomingHttpHeaders;
-  readonly body: string;
-  readonly code: number | undefined;
-}
-
-async function call(port: number, headers: http2.OutgoingHttpHeaders, body?: string): Promise<Result> {
-  const session = http2.connect(`http://127.0.0.1:${port}`);
-  const stream = session.request(headers, { endStream: body === undefined });
-  let seen: http2.IncomingHttpHeaders = {};
-  let trailers: http2.IncomingHttpHeaders = {};
-  let text = '';
-  stream.on('response', (fields) => (seen = fields));
-  stream.on('trailers', (fields: http2.IncomingHttpHeaders) => (trailers = fields));
-  stream.on('data', (data: Buffer) => (text += data.toString()));
-  stream.on('error', () => undefined);
-  if (body !== undefined) stream.end(body);
-  await new Promise<void>((resolve) => {
-    stream.once('close', () => resolve());
-  });
-  session.destroy();
-  const code: number | undefined = stream.rstCode;
-  return { headers: seen, trailers, body: text, code };
-}
-
 test('a gRPC call keeps its trailers and its deadline shrinks on the way', LIMIT, async () => {
   let seen: http2.IncomingHttpHeaders = {};
   await using service = await http2Service((stream, headers) => {
@@ -60,7 +35,7 @@ test('a gRPC call keeps its trailers and its deadline shrinks on the way', LIMIT
     stream.pipe(stream);
   });
   await using rig = await startRig([{ name: 'pay', protocol: 'grpc', port: service.port }]);
-  const result = await call(rig.port, { ...GRPC, 'grpc-timeout': '5S', authorization: 'Bearer x' }, 'ping');
+  const result = await callHttp2(rig.port, { ...GRPC, 'grpc-timeout': '5S', authorization: 'Bearer x' }, 'ping');
   assert.equal(result.body, 'ping');
   assert.equal(result.trailers['grpc-status'], '5');
   assert.equal(result.trailers['jumpgate-x'], undefined);
@@ -76,7 +51,7 @@ test('a gRPC call past its deadline gets DEADLINE_EXCEEDED and the service sees 
     stream.on('close', () => resolve(undefined));
   });
   await using rig = await startRig([{ name: 'pay', protocol: 'grpc', port: service.port }]);
-  const result = await call(rig.port, { ...GRPC, 'grpc-timeout': '50m' }, 'ping');
+  const result = await callHttp2(rig.port, { ...GRPC, 'grpc-timeout': '50m' }, 'ping');
   assert.deepEqual([result.headers[':status'], result.headers['grpc-status']], [200, '4']);
   await cancelled;
 });
@@ -91,7 +66,7 @@ test('gRPC refusals are trailers-only', LIMIT, async () => {
     [{ 'grpc-timeout': '1x' }, '3', 'deadline-malformed'],
   ];
   for (const [headers, status, reason] of cases) {
-    const result = await call(rig.port, { ...GRPC, ...headers }, 'ping');
+    const result = await callHttp2(rig.port, { ...GRPC, ...headers }, 'ping');
     assert.equal(result.headers[':status'], 200);
     assert.deepEqual([result.headers['grpc-status'], result.headers['jumpgate-reason']], [status, reason]);
     assert.ok(result.headers['grpc-message']);
@@ -126,7 +101,7 @@ test('a reset service stream in the middle of a body resets the caller', LIMIT, 
     stream.write('half', () => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR));
   });
   await using rig = await startRig([{ name: 'pay', protocol: 'http2', port: service.port }]);
-  const result = await call(rig.port, { ':path': '/', ':authority': HOST });
+  const result = await callHttp2(rig.port, { ':path': '/', ':authority': HOST });
   assert.equal(result.headers[':status'], 200);
   assert.notEqual(result.code, http2.constants.NGHTTP2_NO_ERROR);
 });
