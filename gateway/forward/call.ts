@@ -86,6 +86,8 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   /** Bytes of the body for which the caller has its credit back. */
   #credited = 0;
   #responded = false;
+  /** The destination tells when there is a connection, or none. */
+  #isWaiting = false;
   /** The destination's half of a tunnel has ended, and the caller's has not. */
   #answerEnded = false;
   #over = false;
@@ -272,10 +274,12 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   // What waits for a connection.
 
   onConnection(): void {
+    this.#isWaiting = false;
     if (!this.#over && this.#destination !== undefined) this.#attempt(this.#destination);
   }
 
   onUnreachable(): void {
+    this.#isWaiting = false;
     if (this.#destination !== undefined) this.refuse(this.#destination.unreachable, 'error');
   }
 
@@ -288,9 +292,13 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
       this.#tried = [...this.#tried, connection];
     }
     const isTried = this.#tried.length > 0;
-    if (this.#tried.length >= ATTEMPTS_MAX || !destination.wait(this)) {
-      this.refuse(isTried ? destination.refused : destination.unreachable, 'error');
+    if (this.#tried.length < ATTEMPTS_MAX) {
+      // Set before, since where nothing can be waited for it may be told at once.
+      this.#isWaiting = true;
+      if (destination.wait(this)) return;
+      this.#isWaiting = false;
     }
+    this.refuse(isTried ? destination.refused : destination.unreachable, 'error');
   }
 
   /** Sends the call on `connection`; false when it takes no more requests, and nothing has left. */
@@ -358,6 +366,7 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   #finish(): void {
     this.#over = true;
     this.#held = undefined;
+    if (this.#isWaiting) this.#destination?.leave(this);
     const { clock, deadlines, live, sink } = this.#host;
     deadlines.remove(this);
     live.remove(this);

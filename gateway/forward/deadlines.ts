@@ -80,12 +80,15 @@ export class Deadlines implements Disposable {
     // After a stop of the process every slot is looked at once, not once for each turn that was missed.
     const from = Math.max(this.#reached + 1, now - SLOTS + 1);
     this.#reached = now;
-    for (let count = from; count <= now; count += 1) this.#expire(this.#slots[count & (SLOTS - 1)], nowMs);
+    const broken: unknown[] = [];
+    for (let count = from; count <= now; count += 1) this.#expire(this.#slots[count & (SLOTS - 1)], nowMs, broken);
     this.#timer = this.#size > 0 ? this.#clock.after(SLOT_MS, this.#onTick) : undefined;
+    // A broken invariant must be seen, and crashes the process where nobody decides otherwise.
+    if (broken.length > 0) throw broken.length === 1 ? broken[0] : new AggregateError(broken, 'deadlines failed');
   };
 
-  /** What is due is found first, since what `onDue` does may take others off. */
-  #expire(ring: Due | undefined, nowMs: number): void {
+  /** What is due is found first, since what `onDue` does may take others off. What one throws keeps no other from its time. */
+  #expire(ring: Due | undefined, nowMs: number, broken: unknown[]): void {
     const expired: Due[] = [];
     for (let due = ring?.next; due !== undefined && due !== ring; due = due.next) {
       if (due.dueAtMs <= nowMs) expired.push(due);
@@ -93,7 +96,11 @@ export class Deadlines implements Disposable {
     for (const due of expired) {
       if (due.slot < 0 || due.dueAtMs > nowMs) continue;
       this.remove(due);
-      due.onDue();
+      try {
+        due.onDue();
+      } catch (error) {
+        broken.push(error);
+      }
     }
   }
 }

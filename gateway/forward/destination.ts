@@ -40,6 +40,8 @@ export interface Destination {
   take(tried: readonly ClientConnection[]): Taken | undefined;
   /** Makes a connection; false when there is nothing to wait for. */
   wait(waiter: Waiter): boolean;
+  /** It is over for someone who waits: nothing is told, and no connection made for it. */
+  leave(waiter: Waiter): void;
   /** The head to send. */
   requestHead(call: Outgoing, authority: Field): RequestHead;
 }

@@ -61,6 +61,10 @@ export class PeerDestination implements Destination {
     return false;
   }
 
+  leave(): void {
+    // Nobody waits here.
+  }
+
   requestHead(call: Outgoing, authority: Field): RequestHead {
     const { head, read } = call;
     const fields = read.kept;

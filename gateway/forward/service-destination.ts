@@ -16,6 +16,8 @@ export interface Services {
   take(exported: SnapshotExport, tried: readonly ClientConnection[]): Taken | undefined;
   /** Makes a connection; the waiter is told when there is one, or that no backend accepts any. */
   wait(exported: SnapshotExport, waiter: Waiter): void;
+  /** The waiter is told nothing any more. */
+  leave(exported: SnapshotExport, waiter: Waiter): void;
 }
 
 /** Where the call goes, and on whose behalf. */
@@ -53,6 +55,10 @@ export class ServiceDestination implements Destination {
   wait(waiter: Waiter): boolean {
     this.#target.services.wait(this.#target.exported, waiter);
     return true;
+  }
+
+  leave(waiter: Waiter): void {
+    this.#target.services.leave(this.#target.exported, waiter);
   }
 
   requestHead(call: Outgoing, authority: Field): RequestHead {

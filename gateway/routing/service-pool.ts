@@ -42,6 +42,8 @@ export function createServicePools(options: ServicePoolsOptions): ServicePools {
     wait: (exported, waiter) => {
       poolOf(exported).wait(waiter);
     },
+    // Those that wait are always at the present pool: at its replacement they have looked again.
+    leave: (exported, waiter) => pools.get(exported.name)?.leave(waiter),
     keep: (exports) => {
       for (const [name, pool] of pools) {
         const exported = exports.get(name);
@@ -111,6 +113,10 @@ class ServicePool {
     // Over HTTP/2 one connection serves all who wait; over HTTP/1.1 each needs its own.
     const isExclusive = this.#backends[0]?.exclusive === true;
     if (this.#dialling === 0 || (isExclusive && this.#dialling < this.#waiters.size)) this.#dial();
+  }
+
+  leave(waiter: Waiter): void {
+    this.#waiters.delete(waiter);
   }
 
   /** New calls do not come here any more. Those that wait look at the pool that has replaced this one, if any has. */

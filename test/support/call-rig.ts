@@ -26,7 +26,7 @@ export class FakeDestination implements Destination {
   connections: FakeConnection[] = [];
   /** Whether calls may wait. */
   waits = false;
-  readonly waiters: Waiter[] = [];
+  waiters: readonly Waiter[] = [];
   /** What calls had left when their head was made, in milliseconds. */
   readonly leftMs: number[] = [];
 
@@ -36,8 +36,12 @@ export class FakeDestination implements Destination {
   }
 
   wait(waiter: Waiter): boolean {
-    if (this.waits) this.waiters.push(waiter);
+    if (this.waits) this.waiters = [...this.waiters, waiter];
     return this.waits;
+  }
+
+  leave(waiter: Waiter): void {
+    this.waiters = this.waiters.filter((each) => each !== waiter);
   }
 
   requestHead(call: Outgoing, authority: Field): RequestHead {

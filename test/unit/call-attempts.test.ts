@@ -198,6 +198,20 @@ test('without a connection a call waits and keeps its body, and goes when there 
   assert.deepEqual(outcomeOf(rig), [200, 'permit', undefined]);
 });
 
+test('a call that is over waits for no connection any more, however it ended', () => {
+  const ways: readonly ((rig: CallRig) => void)[] = [
+    ({ call }) => call.onReset(),
+    ({ call }) => call.cut('denied-by-export'),
+    ({ clock }) => clock.advance(1_100),
+  ];
+  for (const end of ways) {
+    const rig = new CallRig({ connections: 0, waits: true, limitMs: 1_000 }).send();
+    assert.equal(rig.destination.waiters.length, 1);
+    end(rig);
+    assert.equal(rig.destination.waiters.length, 0);
+  }
+});
+
 test('an empty body that ended while the call waited leaves as no body', () => {
   const rig = new CallRig({ method: 'POST', end: false, connections: 0, waits: true }).send();
   rig.call.onData(bytes(''), true);

@@ -208,6 +208,27 @@ test('whatever is added, removed and waited for, what stays comes once, in time'
   );
 });
 
+test('a deadline that throws is seen, and keeps no other from its time, now or later', () => {
+  const { clock, seen, add } = wheelAt(0);
+  const breaks = (): never => {
+    throw new Error('invariant broken');
+  };
+  add('broken', 50, breaks);
+  add('same slot', 50);
+  add('later', 100, breaks);
+  add('later still', 500);
+  assert.throws(() => clock.advance(70), /invariant broken/);
+  assert.deepEqual(seen, ['broken', 'same slot']);
+  assert.throws(() => clock.advance(70), /invariant broken/);
+  add('new', 100);
+  add('a', 150, breaks);
+  add('b', 150, breaks);
+  assert.throws(() => clock.advance(600), AggregateError);
+  clock.advance(600);
+  assert.deepEqual(seen, ['broken', 'same slot', 'later', 'new', 'a', 'b', 'later still']);
+  assert.equal(clock.pending, 0);
+});
+
 test('a wheel that is disposed of has no timer', () => {
   const { clock, wheel, seen, add } = wheelAt(0);
   add('a', 10);

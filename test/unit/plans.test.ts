@@ -21,7 +21,7 @@ import { headOf, textsOf } from '../support/call-heads.ts';
 import { at, EU, EU_WEB, rule, US, US_WEB } from '../support/federation-values.ts';
 
 const LINKS: PeerLinks = { pick: () => undefined };
-const SERVICES: Services = { take: () => undefined, wait: () => undefined };
+const SERVICES: Services = { take: () => undefined, wait: () => undefined, leave: () => undefined };
 const OUTBOUND: EntryPoint = { direction: 'outbound', listener: 'l', audience: 'trusted', from: 'caller' };
 const INBOUND: EntryPoint = { direction: 'inbound', listener: 'jump', audience: 'trusted', from: 'link' };
 

@@ -398,3 +398,24 @@ test('an export that is gone refuses those who wait for it, and pools that are d
     assert.equal(clock.pending, 0);
   }
 });
+
+test('no connection is made for a call that is over, and it is told nothing', async () => {
+  await using backend = new TestBackend();
+  const to = exported([await backend.listen()]);
+  const { pools } = poolsOn();
+  let told = 0;
+  const gone: readonly Waiter[] = Array.from({ length: 5 }, () => ({
+    onConnection: () => (told += 1),
+    onUnreachable: () => (told += 1),
+  }));
+  // Each in its turn waits and is over; what was begun for the first serves them all.
+  for (const waiter of gone) {
+    pools.wait(to, waiter);
+    pools.leave(to, waiter);
+  }
+  const { connection } = await taken(pools, to);
+  await settled();
+  assert.deepEqual([backend.sockets.length, told], [1, 0]);
+  assert.equal(connection.usable, true);
+  pools[Symbol.dispose]();
+});
