@@ -312,9 +312,11 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
       upstream = connection.open(head, isBodiless, answer);
     } catch (error) {
       if (!(error instanceof JumpgateError)) throw error;
-      // HTTP/1.1 cannot say all that HTTP/2 can. Nothing has left, and it would be the same elsewhere.
+      // HTTP/1.1 cannot say all that HTTP/2 can, and not every service opens tunnels. Nothing has left, and it would be
+      // the same elsewhere.
       this.answer = undefined;
-      this.refuse('header-malformed', 'denial');
+      const reason = reasonOf(error.code) ?? 'header-malformed';
+      this.refuse(reason, verdictOf(reason));
       return true;
     }
     if (upstream === undefined) return false;

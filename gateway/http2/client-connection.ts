@@ -1,4 +1,5 @@
 /** The client's end of an HTTP/2 connection (RFC 9113). */
+import { JumpgateError } from '../../base/errors.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { Field } from '../message/field.ts';
 import { type RequestHead, type ResponseHead } from '../message/head.ts';
@@ -59,7 +60,14 @@ export class Http2ClientConnection extends Connection implements ClientConnectio
   }
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined {
-    if (!this.usable || (head.protocol !== undefined && !this.peer.connectProtocol)) return undefined;
+    if (!this.usable) return undefined;
+    if (head.protocol !== undefined && !this.peer.connectProtocol) {
+      // Until its SETTINGS are in nobody knows.
+      if (!this.ready) return undefined;
+      throw new JumpgateError('protocol-mismatch', 'expected extended CONNECT (RFC 8441), the other end has it not', {
+        source: 'peer',
+      });
+    }
     const stream = new Stream(this, this.#nextId, this.peer.windowBytes, this.receiveFlow.streamWindowBytes);
     this.#nextId += 2;
     stream.receiver = receiver;

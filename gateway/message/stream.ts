@@ -73,7 +73,8 @@ export interface ClientConnection {
   readonly staleReset?: boolean;
   /**
    * Sends a request head; with `end` it has no body. `undefined` when the connection takes none: nothing has left then.
-   * Throws JumpgateError `header-malformed` for a head that its protocol cannot carry: nothing has left then either.
+   * Throws JumpgateError `header-malformed` for a head that its protocol cannot carry, and `protocol-mismatch` for one with
+   * `protocol` where the other end does not do extended CONNECT: nothing has left then either.
    */
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined;
 }

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { type Duplex } from 'node:stream';
 
-import { startRig } from '../support/forward-rig.ts';
+import { get, http2Service, startRig } from '../support/forward-rig.ts';
 import { openWebSocket, webSocketService } from '../support/web-socket.ts';
 
 const LIMIT = { timeout: 20_000 };
@@ -142,6 +142,25 @@ test('a service that answers 200 to an Upgrade is no tunnel: 502', LIMIT, async 
     assert.deepEqual([socket.status, socket.reason], [502, 'service-failed']);
   }
 });
+
+test(
+  'a service without extended CONNECT does not speak the protocol of the call, and is not dialled again for it',
+  LIMIT,
+  async () => {
+    await using service = await http2Service(
+      (stream) => stream.respond({ ':status': 200 }, { endStream: true }),
+      false,
+    );
+    await using rig = await startRig([{ name: 'ws', protocol: 'http2', port: service.port }]);
+    for (const caller of ['http1', 'http2'] as const) {
+      using socket = await openWebSocket(caller, rig.port, { host: HOST });
+      assert.deepEqual([socket.status, socket.reason], [502, 'protocol-mismatch']);
+    }
+    for (const record of rig.records) assert.deepEqual([record.verdict, record.reason], ['error', 'protocol-mismatch']);
+    assert.deepEqual([rig.records.length, rig.live.size, service.sessionCount()], [4, 0, 1]);
+    assert.equal((await get(rig.port, { headers: { host: HOST } })).status, 200);
+  },
+);
 
 test('an Upgrade to anything but WebSocket is refused, and one to h2c is passed over', LIMIT, async () => {
   await using ws = await webSocketService('http1', echo);

@@ -231,8 +231,9 @@ const SESSION_MIB_MAX = 4_096;
 /** A node:http2 service with prior knowledge. */
 export async function http2Service(
   onStream: (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void,
-): Promise<{ port: number } & AsyncDisposable> {
-  const server = http2.createServer({ settings: { enableConnectProtocol: true }, maxSessionMemory: SESSION_MIB_MAX });
+  enableConnectProtocol = true,
+): Promise<{ port: number; sessionCount: () => number } & AsyncDisposable> {
+  const server = http2.createServer({ settings: { enableConnectProtocol }, maxSessionMemory: SESSION_MIB_MAX });
   const sessions = new Set<http2.ServerHttp2Session>();
   server.on('session', (session) => {
     sessions.add(session);
@@ -245,6 +246,7 @@ export async function http2Service(
   const port = await listen(server);
   return {
     port,
+    sessionCount: () => sessions.size,
     [Symbol.asyncDispose]: async () => {
       for (const session of sessions) session.destroy();
       await new Promise((resolve) => server.close(resolve));
