@@ -19,6 +19,9 @@ const WINDOW = 2 * 1024;
 
 const HELD_BYTES_MIN = 256;
 
+/** RFC 9112 §2.2 asks for one at least; nginx and HAProxy pass over as many as come. This many no honest client sends. */
+const EMPTY_LINES_MAX = 8;
+
 const CR = 0x0d;
 const SPACE = 0x20;
 const DELETE = 0x7f;
@@ -27,7 +30,7 @@ const DELETE = 0x7f;
 export type HeadProblem =
   'request-malformed' | 'header-malformed' | 'limit-target' | 'limit-header-bytes' | 'limit-header-fields';
 
-/** What is read: heads start with a line of their own, and one empty line before a request is passed over. */
+/** What is read: heads start with a line of their own, and a few empty lines before a request are passed over. */
 export type HeadPart = 'request' | 'response' | 'trailers';
 
 /** Reads one head after another. */
@@ -168,9 +171,9 @@ export class HeadReader {
       else this.#malformed();
       return;
     }
-    // RFC 9112 §2.2: an empty line behind a body is what old clients send. One is passed over.
+    // Behind a body they are what old clients send, and tell no reader anything.
     this.#emptyLines += 1;
-    if (this.#part !== 'request' || this.#emptyLines > 1) this.#malformed();
+    if (this.#part !== 'request' || this.#emptyLines > EMPTY_LINES_MAX) this.#malformed();
   }
 
   #field(line: string): void {

@@ -39,9 +39,11 @@ suite('at the limits', () => {
     passes(get(`${'n'.repeat(256)}: a\r\n`));
   });
 
-  test('one empty line before a request passes', () => {
-    passes(`\r\n${get('')}`);
-  });
+  for (const lines of [1, 2, 7, 8]) {
+    test(`empty lines before a request: ${lines} pass`, () => {
+      passes(`${'\r\n'.repeat(lines)}${get('')}`);
+    });
+  }
 
   test('chunk sizes of 12 digits and small extensions pass', () => {
     passes(chunked('000000000005;a;b=c;d="e\\"f"\r\nhello\r\n00\r\n\r\n'));

@@ -94,7 +94,8 @@ const REFUSED: readonly Case[] = [
   ['an 8-bit name', get('X\xe9: a\r\n'), 400, HEAD],
   ['NUL in a name', get('X\x00: a\r\n'), 400, HEAD],
   ['brackets in a name', get('X(y): a\r\n'), 400, HEAD],
-  ['two empty lines before a request', `\r\n\r\n${get('')}`, 400, LINE],
+  ['nine empty lines before a request', `${'\r\n'.repeat(9)}${get('')}`, 400, LINE],
+  ['a bare LF behind an empty line', `\r\n\n${get('')}`, 400, LINE],
   ['bare LF before a request', `\n${get('')}`, 400, LINE],
   // Host.
   ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400, HEAD],
