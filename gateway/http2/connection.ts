@@ -330,7 +330,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   }
 
   #complete(): void {
-    if (this.phase !== 'draining' || !this.isServer) this.#goaway(ERROR_CODE.noError);
+    if (this.phase !== 'draining' || !this.isServer) this.#goaway(ERROR_CODE.noError, '');
     this.closed = true;
     this.#events.onClosed(ERROR_CODE.noError, '', false);
   }
@@ -338,14 +338,14 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   #end(code: number, reason: string, byPeer: boolean): void {
     if (this.closed) return;
     this.closed = true;
-    this.#goaway(code);
+    this.#goaway(code, byPeer ? reason : '');
     this.#breakAll(code === ERROR_CODE.noError ? ERROR_CODE.cancel : code);
     this.outlet.schedule();
     this.#events.onClosed(code, reason, byPeer);
   }
 
-  #goaway(code: number): void {
-    writeGoaway(this.outlet.output, this.lastPeerStreamId, code);
+  #goaway(code: number, reason: string): void {
+    writeGoaway(this.outlet.output, this.lastPeerStreamId, code, reason);
   }
 
   #breakAll(code: number): void {

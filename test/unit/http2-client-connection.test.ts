@@ -46,7 +46,15 @@ suite('an HTTP/2 client', () => {
 
   test('an extended CONNECT is sent only to who has announced it', () => {
     const head = { ...request, method: field(':method', 'CONNECT'), protocol: field(':protocol', 'websocket') };
-    assert.equal(new ClientRig().connection.open(head, false, new Told()), undefined);
+    const rig = new ClientRig();
+    assert.throws(() => rig.connection.open(head, false, new Told()), { code: 'protocol-mismatch' });
+    assert.deepEqual([rig.hear(), rig.connection.streams], [[], 0]);
+    const ungreeted = new Http2ClientConnection({
+      outlet: rig.outlet,
+      events: rig.events,
+      limits: LINK_CONNECTION,
+    });
+    assert.equal(ungreeted.open(head, false, new Told()), undefined, 'nobody knows yet');
     assert.ok(new ClientRig([[ENABLE_CONNECT_PROTOCOL, 1]]).connection.open(head, false, new Told()));
   });
 

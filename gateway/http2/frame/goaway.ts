@@ -1,4 +1,4 @@
-/** GOAWAY frames (RFC 9113 §6.8). Ours carry no debug data: strangers learn the code only. */
+/** GOAWAY frames (RFC 9113 §6.8). */
 import { type Output } from '../../message/output.ts';
 import { type FrameReader } from './frame-reader.ts';
 import { FRAME, kindOf, readUint31, readUint32, writeFrameHeader, writeUint32 } from './frame-type.ts';
@@ -6,13 +6,21 @@ import { FRAME, kindOf, readUint31, readUint32, writeFrameHeader, writeUint32 } 
 /** Last stream id and error code, without debug data. */
 export const GOAWAY_BYTES_MIN = 8;
 
-/** Writes that streams above `lastStreamId` were not and will not be processed. */
-export function writeGoaway(output: Output, lastStreamId: number, code: number): void {
-  writeFrameHeader(output, GOAWAY_BYTES_MIN, kindOf(FRAME.goaway, 0), 0);
-  const into = output.reserve(GOAWAY_BYTES_MIN);
+/** More says nothing new to the operator of the other end. */
+const REASON_BYTES_MAX = 64;
+
+/**
+ * Writes that streams above `lastStreamId` were not and will not be processed. `reason` becomes the debug data: a constant of this
+ * code in ASCII, cut at 64 bytes, that holds nothing of other connections, since strangers read it too.
+ */
+export function writeGoaway(output: Output, lastStreamId: number, code: number, reason = ''): void {
+  const length = GOAWAY_BYTES_MIN + Math.min(reason.length, REASON_BYTES_MAX);
+  writeFrameHeader(output, length, kindOf(FRAME.goaway, 0), 0);
+  const into = output.reserve(length);
   writeUint32(into, output.end, lastStreamId);
   writeUint32(into, output.end + 4, code);
-  output.end += GOAWAY_BYTES_MIN;
+  into.write(reason, output.end + GOAWAY_BYTES_MIN, length - GOAWAY_BYTES_MIN, 'latin1');
+  output.end += length;
 }
 
 /** Of a frame whose length has been checked. */
