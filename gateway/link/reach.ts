@@ -1,6 +1,7 @@
 /** Whether addresses can be reached from here: a joiner's under an address policy, and our own advertised ones. */
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { type Duplex } from 'node:stream';
 
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
@@ -158,7 +159,7 @@ async function tryUs({ host, port }: HostPort, options: ReachUsOptions): Promise
       timeoutMs: REACH_TIMEOUT_MS,
       ...(lookup === undefined ? {} : { lookup }),
     });
-    connection.socket.destroy();
+    leave(connection.socket, clock);
     return { reachable: 'yes', message: 'reaches this gateway' };
   } catch (error) {
     signal.throwIfAborted();
@@ -172,6 +173,14 @@ async function tryUs({ host, port }: HostPort, options: ReachUsOptions): Promise
     }
     return { reachable: 'no', message: `this gateway does not answer there: ${messageOf(error)}` };
   }
+}
+
+/** By the end that TLS has for it: a reset would look to our own listener like a handshake that somebody broke off. */
+function leave(socket: Duplex, clock: Clock): void {
+  const timer = clock.after(REACH_TIMEOUT_MS, () => socket.destroy());
+  socket.once('close', () => timer[Symbol.dispose]());
+  socket.resume();
+  socket.end();
 }
 
 function inRange(ip: string, [network, prefix]: readonly [string, number, string]): boolean {
