@@ -176,10 +176,10 @@ function listenerName(address: BindAddress): string {
   return address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
 }
 
-/** What is valid, and probably not meant, or waits for something. */
-export function warningsOf(set: ResourceSet): readonly Problem[] {
+/** What is valid, and probably not meant, or waits for something. `stored`: names of peers that have joined. */
+export function warningsOf(set: ResourceSet, stored: readonly string[] = []): readonly Problem[] {
   const warnings = new ProblemList();
-  const peers = set.peers.map(({ name }) => name);
+  const peers = [...set.peers.map(({ name }) => name), ...stored];
   for (const each of set.imports) {
     const { peer, who, listen } = each.spec;
     if (!peers.includes(peer)) tell(warnings, each.origin, 'spec.peer', unknownPeer(peer, peers));

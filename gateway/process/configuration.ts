@@ -2,7 +2,8 @@
 import { type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
-import { formatProblem, type Problem } from '../../base/config/problem.ts';
+import { formatProblem } from '../../base/config/problem.ts';
+import { warningsOf } from '../../federation/resources/check.ts';
 import { loadResources } from '../../federation/resources/load.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
 import { type ResourceSet } from '../../federation/resources/values.ts';
@@ -11,7 +12,9 @@ import { type ReloadResult } from '../admin/operations.ts';
 /** What the configuration is made of. */
 export interface ConfigurationOptions {
   readonly directory: string;
-  readonly first: { readonly set: ResourceSet; readonly digest: string; readonly warnings: readonly Problem[] };
+  readonly first: { readonly set: ResourceSet; readonly digest: string };
+  /** Names of the peers that the store has: documents may name them too. */
+  readonly storedPeers: () => readonly string[];
   /** Takes valid documents into force; when it throws, the old ones are still in force. */
   readonly apply: (set: ResourceSet) => Promise<void>;
   readonly clock: Clock;
@@ -30,10 +33,8 @@ export class Configuration {
   constructor(options: ConfigurationOptions) {
     this.#options = options;
     this.#set = options.first.set;
-    this.#last = this.#result('applied', {
-      digest: options.first.digest,
-      warnings: options.first.warnings.map(formatProblem),
-    });
+    const { digest, set } = options.first;
+    this.#last = this.#result('applied', { digest, warnings: this.#warningsOf(set) });
   }
 
   /** The directory that is read. */
@@ -61,7 +62,7 @@ export class Configuration {
   async #reload(): Promise<ReloadResult> {
     const loaded = await loadResources(this.#options.directory);
     if (loaded.kind === 'problems') return this.#refuse(loaded.problems.map(formatProblem));
-    const warnings = loaded.warnings.map(formatProblem);
+    const warnings = this.#warningsOf(loaded.set);
     const { digest } = loaded;
     if (digest === this.#last.digest && this.#last.result !== 'refused') {
       await this.#options.apply(this.#set);
@@ -79,6 +80,10 @@ export class Configuration {
     this.#applied += 1;
     this.#options.log.info('configuration applied', { digest, needsRestart });
     return this.#keep(this.#result('applied', { digest, warnings, needsRestart }));
+  }
+
+  #warningsOf(set: ResourceSet): readonly string[] {
+    return warningsOf(set, this.#options.storedPeers()).map(formatProblem);
   }
 
   #refuse(problems: readonly string[]): ReloadResult {

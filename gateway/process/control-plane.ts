@@ -148,7 +148,8 @@ export async function openControlPlane(
   );
   const bound = { jump: parts.jump, bundle: bundle.address };
   const apply = (set: ResourceSet): Promise<void> => applyDocuments(options, parts, set);
-  const configuration = new Configuration({ directory, first: loaded, apply, clock, log });
+  const storedPeers = (): readonly string[] => core.peers.all().map(({ name }) => name);
+  const configuration = new Configuration({ directory, first: loaded, storedPeers, apply, clock, log });
   const stopped = new AbortController();
   held.defer(() => stopped.abort());
   const listeners: ListenerStatus[] = [

@@ -215,6 +215,28 @@ test('bad YAML keeps the old configuration serving, and reload names every probl
   assert.equal(await get(), 200);
 });
 
+test('reload warns of a peer that nobody is, and not of one that has joined', async () => {
+  await using service = await http1Service();
+  using eastFiles = new MeshDirectory({ 'mesh.yaml': mesh('east'), 'own.yaml': imported('own', 'west', 'own', ALL) });
+  using westFiles = new MeshDirectory({
+    'mesh.yaml': mesh('west'),
+    'own.yaml': exported('own', 'http1', service.port, ANY.replace('[east]', '[east, eats]')),
+  });
+  await using east = new GatewayProcess(eastFiles.path);
+  await using west = new GatewayProcess(westFiles.path);
+  await Promise.all([east.ready(), west.ready()]);
+  const warned = async (gateway: GatewayProcess): Promise<readonly string[]> => {
+    const { code, stderr } = await gateway.run('reload');
+    assert.equal(code, 0, stderr);
+    return [...stderr.matchAll(/no Peer document is named "?(\w+)"?/g)].map(([, name = '']) => name);
+  };
+  assert.deepEqual([await warned(east), await warned(west)], [['west'], ['east', 'eats']]);
+  await federate(east, west);
+  assert.deepEqual([await warned(east), await warned(west)], [[], ['eats']]);
+  await east.command('peers', ['remove', 'west']);
+  assert.deepEqual(await warned(east), ['west']);
+});
+
 test('a symlink swap as Kubernetes makes it is one reload', async () => {
   await using service = await http1Service();
   const own = exported('own', 'http1', service.port, ANY.replace('east]', 'self]'));
