@@ -14,7 +14,7 @@ import { peerOf, verifyPeerGateway } from './gateway-identity.ts';
 const TURN_AWAY_EVERY_MS = 2_000;
 
 /** What the jump listener needs. */
-export interface LinkListenerOptions extends AcceptLinkOptions {
+export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'onLink'> {
   readonly address: ServerAddress;
   /** Default `bindServer`. */
   readonly bind?: BindServer | undefined;
@@ -30,6 +30,8 @@ export interface LinkListener extends AsyncDisposable {
   readonly address: ServerAddress;
   /** Links whose hello has come. */
   links(): readonly AcceptedLink[];
+  /** Calls `listener` with the peer's name whenever its hello has come over a new link. */
+  watch(listener: (peer: string) => void): Disposable;
   /** Takes no new connections. */
   stopAccepting(): Promise<void>;
   /** Takes no new calls; resolves when no link is left or `signal` is aborted. */
@@ -40,13 +42,17 @@ export interface LinkListener extends AsyncDisposable {
 export async function listenForLinks(options: LinkListenerOptions): Promise<LinkListener> {
   const { snapshot, svid, clock, log } = options;
   const connections = new Set<AdmittedConnection>();
+  const watchers = new Set<(peer: string) => void>();
+  const onLink = (link: AcceptedLink): void => {
+    for (const watcher of [...watchers]) watcher(link.peer.name);
+  };
   const onConnection = (connection: VerifiedConnection): void => {
     const peer = peerOf(snapshot.current(), connection.identity);
     if (peer === undefined) {
       connection.socket.destroy();
       return;
     }
-    const admitted = serveLink(connection, peer, options);
+    const admitted = serveLink(connection, peer, { ...options, onLink });
     connections.add(admitted);
     void admitted.closed.then(() => connections.delete(admitted));
   };
@@ -69,6 +75,10 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   return {
     address: listener.address,
     links: () => [...connections].flatMap(({ link }) => (link === undefined ? [] : [link])),
+    watch: (watcher) => {
+      watchers.add(watcher);
+      return { [Symbol.dispose]: () => void watchers.delete(watcher) };
+    },
     stopAccepting: () => listener.stopAccepting(),
     drain: (signal) => drain(connections, signal),
     [Symbol.asyncDispose]: async () => {

@@ -57,6 +57,8 @@ export interface LinkServices {
 /** How a link is served. */
 export interface AcceptLinkOptions extends LinkServices {
   readonly hello: Hello;
+  /** Told when the hello of the other end was good. */
+  readonly onLink: (link: AcceptedLink) => void;
   readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
@@ -223,6 +225,7 @@ class ServedLink implements AdmittedConnection, RequestListener {
       this.#established = { link, calls: callsFor(link), peering: peeringFor(link) };
       answerJson(stream, 200, writeHello(hello));
       log.info('link accepted', { peer: peer.name, remoteAddress: this.#remoteAddress, instance: theirs.instance });
+      this.#options.onLink(link);
     } catch (error) {
       this.#refuseLink('its hello cannot be read', { reason: messageOf(error) });
     }

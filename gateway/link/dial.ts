@@ -16,6 +16,9 @@ import { type LinkPool } from './pool.ts';
 /** Full jitter up to 10 s: the other side of a rolling restart is found soon, an absent peer costs next to nothing. */
 const REDIAL: BackoffOptions = { minMs: 100, maxMs: 10_000 };
 
+/** A peer that comes back wakes us with each of its links, and one that has lost its mind with every hello. */
+const WAKE_EVERY_MS = 1_000;
+
 /** A link that lived so long was no failure, and is dialled again at once. */
 const LIVED_MS = 10_000;
 
@@ -53,12 +56,23 @@ interface Slot {
   readonly address: HostPort;
 }
 
+/** A slot that is kept. */
+interface KeptSlot extends Slot {
+  readonly controller: AbortController;
+  /** The peer has shown that it is there since the last attempt began. */
+  isWoken: boolean;
+  /** Ends the wait for the next attempt. */
+  wake: () => void;
+}
+
 /** See the head of this file. Follows the snapshot from its construction on. */
 export class LinkDialer implements AsyncDisposable {
   readonly #options: LinkDialerOptions;
   readonly #lifetime: Lifetime;
-  readonly #slots = new Map<string, AbortController>();
+  readonly #slots = new Map<string, KeptSlot>();
   readonly #failures = new Map<string, DialFailure>();
+  /** Monotonic milliseconds by peer. */
+  readonly #wokenAtMs = new Map<string, number>();
   #svidGeneration = 0;
 
   constructor(options: LinkDialerOptions) {
@@ -74,6 +88,18 @@ export class LinkDialer implements AsyncDisposable {
     return [...this.#failures.values()];
   }
 
+  /** The peer is there: whoever waits to dial it again dials now. At most once a second for each peer. */
+  wake(peer: string): void {
+    const nowMs = this.#options.clock.monotonic();
+    if (nowMs - (this.#wokenAtMs.get(peer) ?? -Infinity) < WAKE_EVERY_MS) return;
+    for (const slot of this.#slots.values()) {
+      if (slot.peer.name !== peer) continue;
+      this.#wokenAtMs.set(peer, nowMs);
+      slot.isWoken = true;
+      slot.wake();
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lifetime[Symbol.asyncDispose]();
   }
@@ -82,11 +108,12 @@ export class LinkDialer implements AsyncDisposable {
     const { snapshot, pool, clock, log } = this.#options;
     const now = snapshot.current();
     const wanted = new Map(this.#wanted(now.peers.values()).map((slot) => [slot.key, slot]));
-    for (const [key, controller] of [...this.#slots]) {
+    for (const [key, slot] of [...this.#slots]) {
       if (wanted.has(key)) continue;
       this.#slots.delete(key);
       this.#failures.delete(key);
-      controller.abort();
+      slot.controller.abort();
+      if (!now.peers.has(slot.peer.name)) this.#wokenAtMs.delete(slot.peer.name);
     }
     const closed = pool.reverify(now, clock.now());
     if (closed > 0) log.info('links closed that no longer verify', { closed });
@@ -108,9 +135,10 @@ export class LinkDialer implements AsyncDisposable {
     );
   }
 
-  #start(slot: Slot): void {
+  #start(wanted: Slot): void {
     const controller = new AbortController();
-    this.#slots.set(slot.key, controller);
+    const slot: KeptSlot = { ...wanted, controller, isWoken: false, wake: () => undefined };
+    this.#slots.set(slot.key, slot);
     this.#lifetime.run(`links to ${slot.peer.name}`, async (stopped) => {
       const signal = AbortSignal.any([stopped, controller.signal]);
       try {
@@ -121,13 +149,14 @@ export class LinkDialer implements AsyncDisposable {
     });
   }
 
-  async #keep(slot: Slot, signal: AbortSignal): Promise<void> {
+  async #keep(slot: KeptSlot, signal: AbortSignal): Promise<void> {
     const { clock, pool, random = Math.random } = this.#options;
     let current: DialledLink | undefined;
     let failures = 0;
     try {
       while (!signal.aborted) {
         const svid = this.#svidGeneration;
+        slot.isWoken = false;
         const next = await this.#dial(slot, signal);
         if (next === undefined) failures += 1;
         else {
@@ -137,11 +166,24 @@ export class LinkDialer implements AsyncDisposable {
           await this.#untilDue(next, svid, signal);
           failures = clock.now() - next.sinceMs >= LIVED_MS ? 0 : failures + 1;
         }
-        if (failures > 0) await sleep(clock, backoffMs(failures - 1, this.#options.backoff ?? REDIAL, random), signal);
+        if (failures === 0) continue;
+        const delayMs = backoffMs(failures - 1, this.#options.backoff ?? REDIAL, random);
+        if (await this.#isWokenWithin(slot, delayMs, signal)) failures = 0;
       }
     } finally {
       current?.destroy();
     }
+  }
+
+  /** Waits until it is time for the next attempt, or the peer shows that it is there. */
+  async #isWokenWithin(slot: KeptSlot, delayMs: number, signal: AbortSignal): Promise<boolean> {
+    if (slot.isWoken) return true;
+    const woken = new AbortController();
+    slot.wake = () => woken.abort();
+    await sleep(this.#options.clock, delayMs, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+    slot.wake = () => undefined;
+    signal.throwIfAborted();
+    return slot.isWoken;
   }
 
   async #dial(slot: Slot, signal: AbortSignal): Promise<DialledLink | undefined> {

@@ -111,6 +111,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   const { linksPerPeer } = options;
   const dialler = { snapshot: snapshots, svid, pool, hello, buffers, linksPerPeer, clock, log, random };
   const dialer = held.use(new LinkDialer(dialler));
+  // A peer that has just come back dials us: our own links need not wait for the next attempt.
+  held.use(jump.watch((peer) => dialer.wake(peer)));
   const callDeps = { ...deps, links: options.linksOver?.(pool) ?? pool };
   const listening = { ...options, specs: options.calls, deps: callDeps, host: { clock, buffers } };
   const calls = held.use(await openCallListeners(listening));

@@ -85,8 +85,7 @@ class Worker {
         this.#confirm();
         break;
       case 'holders':
-        this.#holders = message.holders;
-        this.#replaceHolders();
+        this.#holdersChanged(message.holders);
         return;
       case 'report':
         this.#report(message.id);
@@ -159,6 +158,17 @@ class Worker {
     this.#siblings = new SiblingLinks({ pool, socketOf: workerSocket, token, clock: systemClock });
     this.#replaceHolders();
     return this.#siblings;
+  }
+
+  /** A peer that a sibling has reached can be reached from here. */
+  #holdersChanged(holders: ReadonlyMap<string, readonly number[]>): void {
+    const before = this.#holders;
+    this.#holders = holders;
+    this.#replaceHolders();
+    for (const [peer, workers] of holders) {
+      const known = before.get(peer) ?? [];
+      if (workers.some((worker) => worker !== this.#index && !known.includes(worker))) this.#plane?.dialer.wake(peer);
+    }
   }
 
   #replaceHolders(): void {

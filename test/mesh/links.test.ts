@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { systemClock } from '../../base/clock.ts';
 import { askSmall, type SmallAnswer } from '../../gateway/link/small-body.ts';
 import { startGateway, until, type TestGateway } from '../support/gateways.ts';
 import { testDomain } from '../support/trust.ts';
@@ -84,6 +85,20 @@ test('a peer that was away when it was removed learns at its next dial that this
   assert.match(failure?.message ?? '', /the peer may have removed this mesh/);
   eu.peerWith(us, 'us');
   await until('links, and no failure any more', () => us.pool.all().length === 2 && us.dialer.failures().length === 0);
+});
+
+test('a peer that dials us is dialled at once, however long the next attempt would have waited', async () => {
+  const never = { minMs: 600_000, maxMs: 600_000 };
+  await using us = await startGateway('us.example', {}, systemClock, never);
+  await using eu = await startGateway('eu.example');
+  us.peerWith(eu, 'eu');
+  // Nobody has told eu of us yet.
+  await until(
+    'both dials to have failed',
+    () => us.dialer.failures().length === 1 && us.dialer.failures()[0]?.code === 'hello',
+  );
+  eu.peerWith(us, 'us');
+  await until('two links each way', () => us.pool.all().length === 2 && eu.pool.all().length === 2);
 });
 
 test('exports reach the peer over the control stream, and so do changes and withdrawals', async () => {

@@ -6,6 +6,7 @@ import { memoryStore } from '../../base/store/memory.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { type CatalogueEntry } from '../../federation/catalogue/service.ts';
 import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
+import { type BackoffOptions } from '../../federation/peering/backoff.ts';
 import { createPeeringClient } from '../../federation/peering/client.ts';
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
 import { InviteBook } from '../../federation/peering/invites.ts';
@@ -87,6 +88,7 @@ export async function startGateway(
   trustDomain: string,
   hello: Partial<Hello> = {},
   clock: Clock = systemClock,
+  backoff: BackoffOptions = { minMs: 10, maxMs: 100 },
 ): Promise<TestGateway> {
   const domain = testDomain(trustDomain);
   const failures: unknown[] = [];
@@ -175,9 +177,10 @@ export async function startGateway(
       buffers,
       clock,
       log: silentLog,
-      backoff: { minMs: 10, maxMs: 100 },
+      backoff,
     }),
   );
+  lifetime.use(listener.watch((peer) => dialer.wake(peer)));
   lifetime.use(pool.watch(() => supervisor.instancesChanged()));
   const port = portOf(listener);
   const followPeers = (): void => supervisor.setPeers([...snapshots.current().peers.values()]);
