@@ -60,6 +60,26 @@ const serverNames: Schema<readonly string[]> = parsed(list(serverName, 1), (name
   return twice === undefined ? { value: names } : problem(`expected each name once, found ${twice} again`);
 });
 
+/** Spellings of one backend's headers; more is a list of all there are, which `headerCase` is for. */
+const HEADER_NAMES_MAX = 64;
+
+/** A field name (RFC 9110 §5.1), no longer than the engine reads any. */
+const headerName: Schema<string> = parsed(
+  text('the name of a header as it is to be written, such as SOAPAction', { maxLength: 256 }),
+  (value, { problem }) => {
+    if (/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/.test(value)) return { value };
+    return problem(`expected ${headerName.expected}, found ${JSON.stringify(value)}`);
+  },
+);
+
+const headerNames: Schema<readonly string[]> = parsed(list(headerName, 1), (names, { problem }) => {
+  if (names.length > HEADER_NAMES_MAX)
+    return problem(`expected at most ${HEADER_NAMES_MAX} header names, found ${names.length}`);
+  const lower = names.map((name) => name.toLowerCase());
+  const twice = names.find((name, index) => lower.indexOf(name.toLowerCase()) !== index);
+  return twice === undefined ? { value: names } : problem(`expected each name once, found ${twice} again`);
+});
+
 /** `spec` of an Export. */
 export const exportSchema: Schema<ExportSpec> = parsed(
   object('the spec of an Export', {
@@ -67,6 +87,8 @@ export const exportSchema: Schema<ExportSpec> = parsed(
     backends: required(list(backend, 1)),
     authority: optional(authority),
     serverNames: optional(serverNames),
+    headerCase: optional(choice(['lower', 'title'])),
+    headerNames: optional(headerNames),
     allow: required(list(rule)),
     health: notEnforced,
     limits: optional(exportLimits),
@@ -77,6 +99,8 @@ export const exportSchema: Schema<ExportSpec> = parsed(
   (spec, reading) => {
     if (!suits(spec, reading)) return null;
     const { protocol, backends, authority: name, serverNames: names = [], allow, limits } = spec;
+    const { headerCase = 'lower', headerNames: spellings = [] } = spec;
+    const isPlain = headerCase === 'lower' && spellings.length === 0;
     return {
       value: {
         protocol,
@@ -84,6 +108,7 @@ export const exportSchema: Schema<ExportSpec> = parsed(
         authority: name,
         serverNames: names,
         allow,
+        ...(isPlain ? {} : { headerSpelling: { case: headerCase, names: spellings } }),
         ...(limits === undefined ? {} : { limits }),
       },
     };
@@ -96,14 +121,14 @@ const CONNECTION_LIMITS = ['tunnelIdleMs'] as const;
 
 type Written = Pick<ExportSpec, 'protocol' | 'authority' | 'allow'> & {
   readonly serverNames: readonly string[] | undefined;
+  readonly headerCase: string | undefined;
+  readonly headerNames: readonly string[] | undefined;
   readonly limits: ExportSpec['limits'] | undefined;
 };
 
 /** Whether nothing is said that the protocol cannot keep. */
-function suits(
-  { protocol, authority: name, serverNames: names, allow, limits = {} }: Written,
-  reading: Reading,
-): boolean {
+function suits(written: Written, reading: Reading): boolean {
+  const { protocol, authority: name, serverNames: names, allow, limits = {} } = written;
   const { place, origin } = reading;
   let sound = true;
   const tell = (at: typeof place, where: typeof origin, message: string): void => {
@@ -114,6 +139,10 @@ function suits(
     tell(place, origin, 'missing key "serverNames": a tls export serves the names that a ClientHello may ask for');
   if (protocol !== 'tls' && names !== undefined)
     tell(place.key('serverNames'), origin, `expected serverNames under protocol tls only, found protocol ${protocol}`);
+  for (const key of ['headerCase', 'headerNames'] as const) {
+    if (protocol !== 'http1' && written[key] !== undefined)
+      tell(place.key(key), origin, `expected ${key} under protocol http1 only, found protocol ${protocol}`);
+  }
   const tunnel = isTunnelProtocol(protocol);
   const carried = tunnel ? 'connections unread' : 'calls';
   for (const limit of tunnel ? CALL_LIMITS : CONNECTION_LIMITS) {

@@ -82,6 +82,13 @@ export interface PeerSpec {
     { readonly kind: 'https_spiffe'; readonly url: string; readonly spiffeId: SpiffeId } | { readonly kind: 'link' };
 }
 
+/** How names of header fields are written to a backend over HTTP/1.1 that minds their case, against RFC 9110 §5.1. */
+export interface HeaderSpelling {
+  readonly case: 'lower' | 'title';
+  /** Exceptions to it, as they are to be written (`SOAPAction`). */
+  readonly names: readonly string[];
+}
+
 export interface ExportSpec {
   readonly protocol: ExportProtocol;
   readonly backends: readonly HostPort[];
@@ -89,6 +96,8 @@ export interface ExportSpec {
   readonly authority: string | undefined;
   /** Names that a ClientHello may ask for, exact or with one leading `*.` label; empty for every protocol but `tls`. */
   readonly serverNames: readonly string[];
+  /** Lower case unless given. */
+  readonly headerSpelling?: HeaderSpelling;
   readonly allow: readonly AllowRule[];
   /** Where they differ from the mesh's. */
   readonly limits?: ExportLimits;

@@ -106,8 +106,9 @@ function bundlesOf(
 }
 
 function exportOf({ name, spec, origin }: Export): SnapshotExport {
-  const { protocol, backends, authority, serverNames, allow, limits = {} } = spec;
-  return { name, protocol, backends, authority, serverNames, limits, allow, origin };
+  const { protocol, backends, authority, serverNames, headerSpelling, allow, limits = {} } = spec;
+  const exported = { name, protocol, backends, authority, serverNames, limits, allow, origin };
+  return headerSpelling === undefined ? exported : { ...exported, headerSpelling };
 }
 
 function routeOf({ name, spec, origin }: Route): SnapshotRoute {

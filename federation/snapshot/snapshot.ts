@@ -5,7 +5,7 @@ import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type AllowRule, type PathPattern, type IdPattern } from '../policy/rule.ts';
 import { type ExportProtocol } from '../policy/protocol.ts';
 import { type ExportLimits, type Limits } from '../resources/limits.ts';
-import { type HostPort, type OutboundListenerSpec } from '../resources/values.ts';
+import { type HeaderSpelling, type HostPort, type OutboundListenerSpec } from '../resources/values.ts';
 import { type Origin } from '../../base/origin.ts';
 
 /** Counters that go up when their part changes, so that one part's change makes nobody redo work for another. */
@@ -32,6 +32,8 @@ export interface SnapshotExport {
   readonly authority: string | undefined;
   /** What a ClientHello may ask for (`policy/server-name`); empty unless `protocol` is tls. */
   readonly serverNames: readonly string[];
+  /** Lower case unless given. */
+  readonly headerSpelling?: HeaderSpelling;
   /** Where they differ from the mesh's. */
   readonly limits: ExportLimits;
   readonly allow: readonly AllowRule[];

@@ -28,7 +28,7 @@ import { type Wire } from './wire.ts';
 /** How requests are sent on a connection. */
 export interface Http1ClientOptions {
   /** For a backend that minds the case of names; lower case if not given. */
-  readonly spelling?: Spelling;
+  readonly spelling?: Spelling | undefined;
   /** Told when the connection takes the next request. */
   readonly onIdle?: () => void;
 }

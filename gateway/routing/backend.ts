@@ -5,6 +5,7 @@ import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
+import { Spelling } from '../http1/spelling.ts';
 import { type ConnectionLimits, LINK_CONNECTION } from '../http2/limits.ts';
 import { type Field } from '../message/field.ts';
 import { field } from '../message/names.ts';
@@ -73,6 +74,7 @@ export class Backend {
   /** Monotonic milliseconds of the last refusal. */
   refusedAtMs = -Infinity;
   readonly #options: BackendOptions;
+  readonly #spelling: Spelling | undefined;
   readonly #connections = new Set<Pooled>();
   /** HTTP/1.1: connections that came to rest, the latest last, each once. Those taken since are dropped when they are met. */
   #resting: Exclusive[] = [];
@@ -86,6 +88,8 @@ export class Backend {
     this.#options = options;
     this.authority = field(':authority', `${host}:${address.port}`);
     this.exclusive = exported.protocol === 'http1';
+    const { headerSpelling } = exported;
+    this.#spelling = headerSpelling && new Spelling(headerSpelling.case, headerSpelling.names);
   }
 
   /** Whether another connection may be made. */
@@ -134,7 +138,11 @@ export class Backend {
     const { clock, buffers } = this.#options;
     const options = { clock, pool: buffers };
     if (this.exclusive) {
-      const http1 = connectHttp1(socket, { ...options, onIdle: () => this.#rest(exclusive, http1.keepAliveMs) });
+      const http1 = connectHttp1(socket, {
+        ...options,
+        spelling: this.#spelling,
+        onIdle: () => this.#rest(exclusive, http1.keepAliveMs),
+      });
       const exclusive = { connection: http1, untilMs: 0, isListed: false };
       this.#keep(http1);
       this.#rest(exclusive, -1);

@@ -62,8 +62,8 @@ export function createServicePools(options: ServicePoolsOptions): ServicePools {
 }
 
 /** What a pool depends on; another one is made when it changes. */
-function shapeOf({ protocol, backends, limits }: SnapshotExport): string {
-  return JSON.stringify([protocol, backends, limits]);
+function shapeOf({ protocol, backends, headerSpelling, limits }: SnapshotExport): string {
+  return JSON.stringify([protocol, backends, headerSpelling, limits]);
 }
 
 class ServicePool {

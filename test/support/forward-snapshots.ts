@@ -1,4 +1,5 @@
 /** The snapshots of two gateways, one of which imports what the other exports. */
+import { type HeaderSpelling } from '../../federation/resources/values.ts';
 import { type ExportProtocol } from '../../federation/policy/protocol.ts';
 import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import {
@@ -21,6 +22,7 @@ export interface RigService {
   readonly port: number;
   /** Peers that may call it; by default `us`. */
   readonly peers?: readonly string[];
+  readonly headerSpelling?: HeaderSpelling;
 }
 
 /** A peer without gateways to dial. */
@@ -54,6 +56,7 @@ export function euSnapshot(services: readonly RigService[]): Snapshot {
       authority: undefined,
       serverNames: [],
       limits: {},
+      ...(each.headerSpelling === undefined ? {} : { headerSpelling: each.headerSpelling }),
       allow: [{ peers: each.peers ?? ['us', 'self'], origin: ORIGIN }],
       origin: ORIGIN,
     },
