@@ -9,10 +9,21 @@ import { restartFields } from '../../federation/resources/restart.ts';
 import { type ResourceSet } from '../../federation/resources/values.ts';
 import { type ReloadResult } from '../admin/operations.ts';
 
+/** What a process starts with. */
+export interface FirstDocuments {
+  /** In force from the start. */
+  readonly set: ResourceSet;
+  readonly digest: string;
+  /** What the listeners and workers were started with, when an earlier control process did that. */
+  readonly started?: ResourceSet;
+  /** What has changed since then and waits for a restart. */
+  readonly needsRestart?: readonly string[];
+}
+
 /** What the configuration is made of. */
 export interface ConfigurationOptions {
   readonly directory: string;
-  readonly first: { readonly set: ResourceSet; readonly digest: string };
+  readonly first: FirstDocuments;
   /** Names of the peers that the store has: documents may name them too. */
   readonly storedPeers: () => readonly string[];
   /** Takes valid documents into force; when it throws, the old ones are still in force. */
@@ -33,8 +44,8 @@ export class Configuration {
   constructor(options: ConfigurationOptions) {
     this.#options = options;
     this.#set = options.first.set;
-    const { digest, set } = options.first;
-    this.#last = this.#result('applied', { digest, warnings: this.#warningsOf(set) });
+    const { digest, set, needsRestart = [] } = options.first;
+    this.#last = this.#result('applied', { digest, warnings: this.#warningsOf(set), needsRestart });
   }
 
   /** The directory that is read. */
@@ -69,7 +80,8 @@ export class Configuration {
       return this.#keep(this.#result('unchanged', { digest, warnings, needsRestart: this.#last.needsRestart }));
     }
     // What runs is what was started: a later change of something else does not make a restart needless.
-    const needsRestart = restartFields(this.#options.first.set, loaded.set);
+    const { first } = this.#options;
+    const needsRestart = restartFields(first.started ?? first.set, loaded.set);
     const set = needsRestart.length === 0 ? loaded.set : keepMesh(loaded.set, this.#set);
     try {
       await this.#options.apply(set);
@@ -104,7 +116,7 @@ export class Configuration {
 }
 
 /** The Mesh document as it was at the start, but for the fields that take effect while running. */
-function keepMesh(next: ResourceSet, running: ResourceSet): ResourceSet {
+export function keepMesh(next: ResourceSet, running: ResourceSet): ResourceSet {
   const { logLevel, linksPerPeer, drainMs } = next.mesh.spec;
   return { ...next, mesh: { ...next.mesh, spec: { ...running.mesh.spec, logLevel, linksPerPeer, drainMs } } };
 }

@@ -30,7 +30,7 @@ import { joinerReach } from '../link/reach.ts';
 import { gatewayOperations, type SampledOperations } from '../operations/gateway-operations.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { openStatusServer } from '../telemetry/status-server.ts';
-import { Configuration } from './configuration.ts';
+import { Configuration, type FirstDocuments } from './configuration.ts';
 import { Control } from './control.ts';
 import { type DataSide } from './data-side.ts';
 import { readEdges } from './edge-credentials.ts';
@@ -49,7 +49,7 @@ export interface ControlPlaneOptions {
 }
 
 /** Documents that are valid. */
-export type LoadedDocuments = Extract<Awaited<ReturnType<typeof loadResources>>, { kind: 'ok' }>;
+export type LoadedDocuments = FirstDocuments;
 
 /** The parts that need no listener: state, trust, peers and the snapshot. */
 export interface ControlCore {

@@ -7,11 +7,13 @@ import { createLog, LOG_LEVELS, type LogRoot } from '../../base/log.ts';
 import { formatAddress } from '../../base/net/bind-server.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { openRuntimeDirectory, type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
+import { restartFields } from '../../federation/resources/restart.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
 import { type ListenerStatus } from '../admin/operations.ts';
 import { listenForJoins } from '../link/join-relay.ts';
 import { type BoundListener, type ProcessStatus, type WantedListener } from './channel.ts';
 import { ChildChannel } from './child-channel.ts';
+import { keepMesh } from './configuration.ts';
 import {
   type ControlCore,
   type ControlPlane,
@@ -20,10 +22,10 @@ import {
   openControlCore,
   openControlPlane,
 } from './control-plane.ts';
-import { readEdges } from './edge-credentials.ts';
+import { readEdges, renewedEdges } from './edge-credentials.ts';
 import { HandedListeners } from './handed-listeners.ts';
 import { callListenSpecs, type CallListenSpecs, namedListeners } from './listeners.ts';
-import { readCatalogues, writeCatalogues } from './worker-message.ts';
+import { readCatalogues, readStarted, type StartedWith, writeCatalogues, writeStarted } from './worker-message.ts';
 import { WorkerSide } from './worker-side.ts';
 
 /** Catalogues are stale some seconds after they were heard; the process after this one must find them fresher. */
@@ -48,6 +50,8 @@ class ControlProcess {
   readonly #channel: ChildChannel;
   /** Of the process before this one, and as the process after this one would find them. */
   #catalogues: ReadonlyMap<string, ImportedCatalogue> = new Map();
+  /** What the first control process started the listeners and workers with. */
+  #started: StartedWith | undefined;
   #keptCatalogues: ReadonlyMap<string, ImportedCatalogue> = new Map();
   #processes: readonly ProcessStatus[] = [];
   #core: ControlCore | undefined;
@@ -67,8 +71,9 @@ class ControlProcess {
     });
     this.#channel = new ChildChannel({
       onConnection: (socket, listener) => this.#handed?.serve(listener, socket) === true,
-      onRelay: (_, bytes, from) => {
-        if (from === 'control') this.#catalogues = readCatalogues(bytes);
+      onRelay: (topic, bytes, from) => {
+        if (from === 'control' && topic === 'started') this.#started = readStarted(bytes);
+        else if (from === 'control') this.#catalogues = readCatalogues(bytes);
         else this.#side?.heard(from, bytes);
       },
       onProcesses: (processes) => this.#processesChanged(processes),
@@ -93,10 +98,9 @@ class ControlProcess {
   async #open(): Promise<void> {
     const held = this.#held;
     const options = { directory: this.#directory, logLevel: this.#logLevel, clock: systemClock, log: this.#log };
-    const loaded = await loadDocuments(options);
+    // What the process before kept came before anything else was read.
+    const { loaded, calls } = await this.#asStarted(await loadDocuments(options));
     const runtime = await openRuntimeDirectory(this.#runtime);
-    const calls = callListenSpecs(loaded.set, await readEdges(loaded.set.edges));
-    // The catalogues of the process before came before anything else was read.
     const core = await openControlCore(options, loaded.set, held, this.#catalogues);
     this.#core = core;
     const starting = core.lifecycle.begin('start');
@@ -126,6 +130,23 @@ class ControlProcess {
     starting[Symbol.dispose]();
   }
 
+  /** The documents, but for what has changed since the workers were started: they serve on, and that waits for a restart. */
+  async #asStarted(loaded: LoadedDocuments): Promise<Pick<Opened, 'loaded' | 'calls'>> {
+    const edges = await readEdges(loaded.set.edges);
+    const started = this.#started;
+    const needsRestart = started === undefined ? [] : restartFields(started.set, loaded.set);
+    if (started === undefined || needsRestart.length === 0) {
+      const calls = callListenSpecs(loaded.set, edges);
+      const bytes = writeStarted({ set: loaded.set, calls });
+      this.#channel.relay({ to: 'control', topic: 'started', retained: true }, bytes);
+      return { loaded, calls };
+    }
+    this.#log.warn('fields of the documents have changed that wait for a restart', { needsRestart });
+    const set = keepMesh(loaded.set, started.set);
+    const calls = { ...started.calls, edges: renewedEdges(started.calls.edges, edges) };
+    return { loaded: { ...loaded, set, started: started.set, needsRestart }, calls };
+  }
+
   /** Listens by what the documents say now. Throws what binding throws. */
   #listen(loaded: LoadedDocuments, calls: CallListenSpecs): Promise<readonly BoundListener[]> {
     const { spec } = loaded.set.mesh;
@@ -153,7 +174,7 @@ class ControlProcess {
       relay: (target, bytes) => this.#channel.relay(target, bytes),
       settings: {
         logLevel: this.#log.level,
-        linksPerPeer: spec.linksPerPeer,
+        linksPerPeer: (loaded.started ?? loaded.set).mesh.spec.linksPerPeer,
         instance: instance.id,
         epoch: instance.epoch,
         jump: spec.listeners.jump.address,

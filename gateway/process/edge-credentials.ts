@@ -24,6 +24,14 @@ export function readEdges(edges: readonly Edge[]): Promise<readonly EdgeListen[]
   );
 }
 
+/** The edges that listen, with the certificates of now: an edge that came, went or moved does so at the next start. */
+export function renewedEdges(listening: readonly EdgeListen[], now: readonly EdgeListen[]): readonly EdgeListen[] {
+  return listening.map((edge) => {
+    const credentials = now.find(({ name }) => name === edge.name)?.credentials;
+    return credentials === undefined ? edge : { ...edge, credentials };
+  });
+}
+
 async function credentialsOf({ name, spec }: Edge): Promise<TlsCredentials> {
   try {
     const [cert, key] = await Promise.all([

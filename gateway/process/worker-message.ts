@@ -5,7 +5,7 @@ import { deserialize, serialize } from 'node:v8';
 import { asList, asRecord } from '../../base/brand.ts';
 import { LOG_LEVELS, type LogLevel } from '../../base/log.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
-import { type BindAddress } from '../../federation/resources/values.ts';
+import { type BindAddress, type ResourceSet } from '../../federation/resources/values.ts';
 import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { trySpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
@@ -106,6 +106,23 @@ export function readCatalogues(bytes: Uint8Array): ReadonlyMap<string, ImportedC
   return isCatalogues(catalogues) ? catalogues : new Map();
 }
 
+/** What the listeners and workers of a gateway were started with. */
+export interface StartedWith {
+  readonly set: ResourceSet;
+  readonly calls: CallListenSpecs;
+}
+
+/** Writes it for the control process after this one. */
+export function writeStarted(started: StartedWith): Uint8Array {
+  return serialize({ started });
+}
+
+/** Reads it; `undefined` when it does not fit. */
+export function readStarted(bytes: Uint8Array): StartedWith | undefined {
+  const { started } = read(bytes);
+  return isStarted(started) ? started : undefined;
+}
+
 function read(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = deserialize(bytes);
@@ -137,6 +154,15 @@ function isSettings(value: unknown): value is WorkerSettings {
     typeof instance === 'string' &&
     asRecord(jump) !== undefined
   );
+}
+
+/** As for snapshots. */
+function isStarted(value: unknown): value is StartedWith {
+  const { set, calls } = asRecord(value) ?? {};
+  const { mesh, peers, exports, imports, edges, routes } = asRecord(set) ?? {};
+  const { outbound, imports: listening, edges: open } = asRecord(calls) ?? {};
+  const lists = [peers, exports, imports, edges, routes, outbound, listening, open];
+  return asRecord(asRecord(mesh)?.['spec']) !== undefined && lists.every((list) => asList(list) !== undefined);
 }
 
 /** As for snapshots. */

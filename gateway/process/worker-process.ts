@@ -101,7 +101,7 @@ class Worker {
 
   #take(settings: WorkerSettings): void {
     if (this.#settings !== undefined && !isDeepStrictEqual(fixedOf(settings), fixedOf(this.#settings))) {
-      // Control has started anew, with documents whose changes wait for a restart: the primary makes that ours too.
+      // Control keeps what its workers were started with; whatever else this is, what it was told cannot be served here.
       this.#log.warn('the worker starts anew, since its listeners are others now', { worker: this.#index });
       process.exit(0);
     }

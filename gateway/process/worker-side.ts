@@ -15,7 +15,7 @@ import { type ProcessId, type ProcessStatus } from './channel.ts';
 import { type RelayTarget } from './child-channel.ts';
 import { CounterSum } from './counter-sum.ts';
 import { type DataSide, readBundleThrough, unavailable } from './data-side.ts';
-import { type EdgeListen } from './edge-credentials.ts';
+import { type EdgeListen, renewedEdges } from './edge-credentials.ts';
 import { readFromWorker, type ToWorker, type WorkerSettings, writeToWorker } from './worker-message.ts';
 import { type WorkerReport } from './worker-report.ts';
 import { Waits } from './waits.ts';
@@ -176,7 +176,8 @@ export class WorkerSide implements DataSide, Disposable {
   }
 
   replaceCertificates(edges: readonly EdgeListen[]): void {
-    this.#settingsChanged({ ...this.#settings, calls: { ...this.#settings.calls, edges } });
+    const { calls } = this.#settings;
+    this.#settingsChanged({ ...this.#settings, calls: { ...calls, edges: renewedEdges(calls.edges, edges) } });
   }
 
   setLogLevel(logLevel: LogLevel): void {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, renameSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -195,6 +195,38 @@ test('kill -9 of control costs no call, and it comes back with its peers', async
   assert.deepEqual(others, {});
   assert.ok(answered !== undefined && answered >= 150);
   await east.importIs('in', 'active');
+});
+
+test('a control process that comes back with documents that need a restart keeps its workers, and says so', async () => {
+  await using held = new AsyncDisposableStack();
+  const service = held.use(await http1Service());
+  const { east, listener } = await both(service, held);
+  const before = await east.status();
+  const calls = new Calls(listener);
+  await calls.more(20);
+  const more = `${WORKERS}  linksPerPeer: 3\n`;
+  writeFileSync(join(east.directory, 'mesh.yaml'), mesh('east', { more, callers: ['/web', '/late'] }));
+  await east.until('the change to be read', ({ config }) => config.lastReload.needsRestart.length === 2);
+  process.kill(pidOf(before, 'control'), 'SIGKILL');
+  const after = await east.until('control to be back', (status) => {
+    const control = status.processes.find(({ id }) => id === 'control');
+    return control?.restarts === 1 && serving(status) && status.peers.every(({ state }) => state === 'active');
+  });
+  assert.deepEqual(after.config.lastReload.needsRestart, [
+    'Mesh east: spec.listeners.outbound',
+    'Mesh east: spec.linksPerPeer',
+  ]);
+  await calls.more(20);
+  const again = await east.run('reload');
+  assert.match(again.stderr, /needs a restart: Mesh east: spec.listeners.outbound/);
+  await calls.more(20);
+  const { 200: answered, ...others } = await calls.stop();
+  assert.deepEqual(others, {}, 'no call is lost');
+  assert.ok(answered !== undefined);
+  const status = await east.status();
+  for (const index of [0, 1]) assert.equal(pidOf(status, index), pidOf(before, index), 'the workers have stayed');
+  assert.equal(await east.address('outbound[0]'), listener);
+  assert.match(east.stderr, /have changed that wait for a restart/);
 });
 
 test('SIGTERM loses nothing that is in flight', async () => {

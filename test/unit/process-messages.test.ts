@@ -1,18 +1,25 @@
 /** What the processes say to each other: only the exact forms are read, and workers may say less than control. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { generateKeyPairSync } from 'node:crypto';
 import test from 'node:test';
 import { serialize } from 'node:v8';
 
 import { buildSnapshot } from '../../federation/snapshot/build.ts';
+import { loadResources } from '../../federation/resources/load.ts';
+import { restartFields } from '../../federation/resources/restart.ts';
 import { readFromChild, readToChild, type FromChild, type ToChild } from '../../gateway/process/channel.ts';
+import { type EdgeListen, renewedEdges } from '../../gateway/process/edge-credentials.ts';
+import { callListenSpecs } from '../../gateway/process/listeners.ts';
 import { CounterSum } from '../../gateway/process/counter-sum.ts';
 import {
   readCatalogues,
   readFromWorker,
+  readStarted,
   readToWorker,
   writeCatalogues,
   writeFromWorker,
+  writeStarted,
   writeToWorker,
   type FromWorker,
   type ToWorker,
@@ -239,6 +246,33 @@ test('what peers announced reaches the next control process, and nothing else do
   assert.deepEqual(readCatalogues(writeCatalogues(catalogues)), catalogues);
   assert.deepEqual(readCatalogues(serialize({ catalogues: new Map([['eu-west', 1]]) })), new Map());
   assert.deepEqual(readCatalogues(Buffer.from('no such bytes')), new Map());
+});
+
+test('what a gateway was started with reaches the next control process, with every kind of document', async () => {
+  const documents = join(import.meta.dirname, '../../deploy/examples');
+  const loaded = await loadResources(documents, { referencedFiles: false });
+  assert.ok(loaded.kind === 'ok', JSON.stringify(loaded));
+  const { set } = loaded;
+  const credentials = { cert: 'c', key: 'k' };
+  const edges = set.edges.map(({ name, spec }) => ({ name, address: spec.address, credentials }));
+  const started = { set, calls: callListenSpecs(set, edges) };
+  const read = readStarted(writeStarted(started));
+  assert.deepEqual(read, started);
+  assert.deepEqual(restartFields(read.set, set), []);
+  assert.equal(readStarted(serialize({ started: { set, calls: {} } })), undefined);
+  assert.equal(readStarted(serialize({ started: { calls: started.calls } })), undefined);
+  assert.equal(readStarted(Buffer.from('no such bytes')), undefined);
+});
+
+test('an edge that listens takes a new certificate, and moves, comes and goes at the next start', () => {
+  const edge = (name: string, port: number, cert: string): EdgeListen => ({
+    name,
+    address: { kind: 'tcp', host: '127.0.0.1', port },
+    credentials: { cert, key: 'k' },
+  });
+  const listening = [edge('moves', 1, 'old'), edge('goes', 2, 'old')];
+  const now = [edge('moves', 9, 'new'), edge('comes', 3, 'new')];
+  assert.deepEqual(renewedEdges(listening, now), [edge('moves', 1, 'new'), edge('goes', 2, 'old')]);
 });
 
 test('the sum of the counters does not go back when a worker is replaced', () => {
