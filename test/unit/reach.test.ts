@@ -87,40 +87,44 @@ test('an address that does not answer is given up after three seconds', async ()
   assert.deepEqual([reached?.reachable, reached?.message], ['no', 'no answer within 3 s']);
 });
 
-test('the listener that is tried out from here sees a whole connection, and logs no refusal', { timeout: 20_000 }, async () => {
-  const domain = testDomain('us.example');
-  const lines: string[] = [];
-  const log = createLog({ level: 'debug', write: (line) => lines.push(line), now: () => 0 });
-  const { promise: ended, resolve } = Promise.withResolvers<undefined>();
-  await using listener = await listenMutualTls({
-    address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
-    svid: svidSource(domain.svid('/jumpgate')),
-    alpn: ['h2'],
-    admit: () => ({ kind: 'rejected', code: 'test', message: 'nobody is admitted' }),
-    onConnection: () => undefined,
-    stranger: {
-      alpn: ['jumpgate-join'],
-      onConnection: ({ socket }) => {
-        socket.write('settings');
-        socket.resume();
-        socket.once('end', () => socket.end());
-        socket.once('close', (hadError: boolean) => resolve(hadError ? assert.fail('broken off') : undefined));
+test(
+  'the listener that is tried out from here sees a whole connection, and logs no refusal',
+  { timeout: 20_000 },
+  async () => {
+    const domain = testDomain('us.example');
+    const lines: string[] = [];
+    const log = createLog({ level: 'debug', write: (line) => lines.push(line), now: () => 0 });
+    const { promise: ended, resolve } = Promise.withResolvers<undefined>();
+    await using listener = await listenMutualTls({
+      address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+      svid: svidSource(domain.svid('/jumpgate')),
+      alpn: ['h2'],
+      admit: () => ({ kind: 'rejected', code: 'test', message: 'nobody is admitted' }),
+      onConnection: () => undefined,
+      stranger: {
+        alpn: ['jumpgate-join'],
+        onConnection: ({ socket }) => {
+          socket.write('settings');
+          socket.resume();
+          socket.once('end', () => socket.end());
+          socket.once('close', (hadError: boolean) => resolve(hadError ? assert.fail('broken off') : undefined));
+        },
       },
-    },
-    log,
-    clock: systemClock,
-  });
-  const self = {
-    trustDomain: domain.trustDomain,
-    gatewayId: gatewayIdOf(domain.trustDomain),
-    addresses: [{ host: '127.0.0.1', port: portOf(listener) }],
-    bundleEndpoint: { kind: 'link' as const },
-    bundle: domain.bundle,
-  };
-  const svid = svidSource(domain.svid('/jumpgate'));
-  const { signal } = new AbortController();
-  const [reached] = await reachUs({ self, svid, clock: systemClock, signal });
-  assert.equal(reached?.reachable, 'yes', reached?.message);
-  await ended;
-  assert.deepEqual(lines, []);
-});
+      log,
+      clock: systemClock,
+    });
+    const self = {
+      trustDomain: domain.trustDomain,
+      gatewayId: gatewayIdOf(domain.trustDomain),
+      addresses: [{ host: '127.0.0.1', port: portOf(listener) }],
+      bundleEndpoint: { kind: 'link' as const },
+      bundle: domain.bundle,
+    };
+    const svid = svidSource(domain.svid('/jumpgate'));
+    const { signal } = new AbortController();
+    const [reached] = await reachUs({ self, svid, clock: systemClock, signal });
+    assert.equal(reached?.reachable, 'yes', reached?.message);
+    await ended;
+    assert.deepEqual(lines, []);
+  },
+);
