@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
+import { Http2ClientConnection } from '../../gateway/http2/client-connection.ts';
+import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
 import { field } from '../../gateway/message/names.ts';
 import { ClientRig, GET, OK, request, Told } from '../support/http2-by-hand.ts';
 import { CODE, dataFrame, FLAG, frame, FRAME, goAwayFrame, headersFrame, SETTING } from '../support/http2-frames.ts';
