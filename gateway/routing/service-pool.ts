@@ -164,6 +164,8 @@ class ServicePool {
 
   /** Lets those who wait take what is free, in order. */
   #serve(): void {
+    // With each call that ends, and mostly nobody waits.
+    if (this.#waiters.size === 0) return;
     for (const waiter of [...this.#waiters]) {
       if (!this.#backends.some((backend) => backend.free([]) !== undefined)) break;
       this.#waiters.delete(waiter);

@@ -6,14 +6,8 @@ import { type Clock } from '../../base/clock.ts';
 import { Http1ClientConnection, type Http1ClientOptions } from '../http1/client-connection.ts';
 import { Http1ServerConnection, type Http1ServerOptions } from '../http1/server-connection.ts';
 import { type Wire } from '../http1/wire.ts';
-import { type RequestHead } from '../message/head.ts';
 import { BufferPool, Output, type Outlet } from '../message/output.ts';
-import {
-  type ClientConnection,
-  type RequestListener,
-  type ResponseReceiver,
-  type StreamSender,
-} from '../message/stream.ts';
+import { type ClientConnection, type RequestListener } from '../message/stream.ts';
 import { TurnWriter } from './turn-writer.ts';
 
 /** How often a connection looks at the time. */
@@ -66,59 +60,55 @@ export interface ConnectedHttp1 extends ClientConnection {
 
 /** Serves HTTP/1.1 on `socket`, which must allow half-open connections for tunnels to end one half at a time. */
 export function serveHttp1(socket: Duplex, options: ServeHttp1Options): ServedHttp1 {
-  const { clock, pool = new BufferPool(), listener, ...serverOptions } = options;
-  const wire = new SocketWire(socket, clock, pool);
-  const connection = new Http1ServerConnection(wire, listener, { ...serverOptions, nowMs: clock.monotonic() });
-  let ticking: Disposable | undefined;
-  const tick = (): void => {
-    ticking = clock.after(TICK_MS, tick);
-    connection.tick(clock.monotonic());
-  };
-  ticking = clock.after(TICK_MS, tick);
-  const closed = wire.attach(connection, () => ticking?.[Symbol.dispose]());
-  return {
-    closed,
-    get streams() {
-      return connection.streams;
-    },
-    finish: () => {
-      connection.finish();
-    },
-    destroy: () => {
-      wire.destroy();
-    },
-  };
+  const { clock, pool = new BufferPool() } = options;
+  return new ServedSocket(new SocketWire(socket, clock, pool), options);
 }
 
 /** Sends HTTP/1.1 requests on `socket`, which is connected. */
 export function connectHttp1(socket: Duplex, options: ConnectHttp1Options): ConnectedHttp1 {
-  const { clock, pool = new BufferPool(), ...clientOptions } = options;
-  const wire = new SocketWire(socket, clock, pool);
-  const connection = new Http1ClientConnection(wire, clientOptions);
-  const closed = wire.attach(connection, () => undefined);
-  return {
-    closed,
-    get usable() {
-      return connection.usable;
-    },
-    get streams() {
-      return connection.streams;
-    },
-    get keepAliveMs() {
-      return connection.keepAliveMs;
-    },
-    get staleReset() {
-      return connection.staleReset;
-    },
-    open: (head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined =>
-      connection.open(head, end, receiver),
-    finish: () => {
-      connection.finish();
-    },
-    destroy: () => {
-      wire.destroy();
-    },
+  const { clock, pool = new BufferPool() } = options;
+  return new ConnectedSocket(new SocketWire(socket, clock, pool), options);
+}
+
+/** A class, and no object of closures: what asks many connections the same would find each of its own shape. */
+class ServedSocket extends Http1ServerConnection implements ServedHttp1 {
+  readonly closed: Promise<void>;
+  readonly #wire: SocketWire;
+  readonly #clock: Clock;
+  #ticking: Disposable;
+
+  constructor(wire: SocketWire, { clock, listener, ...options }: ServeHttp1Options) {
+    super(wire, listener, { ...options, nowMs: clock.monotonic() });
+    this.#wire = wire;
+    this.#clock = clock;
+    this.#ticking = clock.after(TICK_MS, this.#onTick);
+    this.closed = wire.attach(this, () => this.#ticking[Symbol.dispose]());
+  }
+
+  destroy(): void {
+    this.#wire.destroy();
+  }
+
+  readonly #onTick = (): void => {
+    this.#ticking = this.#clock.after(TICK_MS, this.#onTick);
+    this.tick(this.#clock.monotonic());
   };
+}
+
+/** See {@link ServedSocket}. */
+class ConnectedSocket extends Http1ClientConnection implements ConnectedHttp1 {
+  readonly closed: Promise<void>;
+  readonly #wire: SocketWire;
+
+  constructor(wire: SocketWire, options: Http1ClientOptions) {
+    super(wire, options);
+    this.#wire = wire;
+    this.closed = wire.attach(this, () => undefined);
+  }
+
+  destroy(): void {
+    this.#wire.destroy();
+  }
 }
 
 /** What of a connection the socket speaks to. */
