@@ -31,6 +31,8 @@ export interface Http1ClientOptions {
   readonly spelling?: Spelling | undefined;
   /** Told when the connection takes the next request. */
   readonly onIdle?: () => void;
+  /** The lines of connections to the same server, which says the same on all of them; the connection's own if not given. */
+  readonly lines?: LineCache<FieldLine>;
 }
 
 const IDLE = 0;
@@ -63,6 +65,8 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   #keep = false;
   #inEnded = false;
   #finishing = false;
+  /** An exchange has ended and `onIdle` is still to be told. */
+  #cameToRest = false;
   #uncredited = 0;
   #paused = false;
 
@@ -70,7 +74,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     this.wire = wire;
     this.body = new BodyWriter(wire.outlet.output);
     this.#options = options;
-    const lines = new LineCache<FieldLine>(parseFieldLine);
+    const { lines = new LineCache(parseFieldLine) } = options;
     this.#reader = new HeadReader('response', lines, isStatusLine);
     this.#bodyReader = new BodyReader(lines);
   }
@@ -117,6 +121,10 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
       else this.#cut();
     }
     this.#pace();
+    // Not as the answer ends, since its receiver is told of it behind that.
+    if (!this.#cameToRest) return;
+    this.#cameToRest = false;
+    if (this.#phase === IDLE) this.#options.onIdle?.();
   }
 
   /** FIN from the socket. */
@@ -170,9 +178,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
       return;
     }
     this.#phase = IDLE;
-    // Later, since the receiver of this answer is still to be told of its end.
-    const { onIdle } = this.#options;
-    if (onIdle !== undefined) queueMicrotask(onIdle);
+    this.#cameToRest = true;
   }
 
   gaveUp(stream: Http1ClientStream): void {

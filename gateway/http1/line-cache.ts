@@ -1,9 +1,9 @@
-/** What lines of one connection were parsed to: clients repeat most of them with each request. */
+/** What lines of one connection, or of all that lead to one server, were parsed to: both ends repeat most of what they say. */
 
 /** Lines kept; a browser repeats about twenty. When full it starts anew: lines that still repeat are soon back. */
 const LINES_MAX = 64;
 
-/** Longer lines are parsed each time: with the number above this bounds a connection's cache to 16 KiB of text. */
+/** Longer lines are parsed each time: with the number above this bounds a cache to 16 KiB of text. */
 const LINE_BYTES_MAX = 256;
 
 /** A bounded map from the text of a line to what it means. */

@@ -5,6 +5,8 @@ import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
+import { parseFieldLine } from '../http1/field-line.ts';
+import { LineCache } from '../http1/line-cache.ts';
 import { Spelling } from '../http1/spelling.ts';
 import { type ConnectionLimits, LINK_CONNECTION } from '../http2/limits.ts';
 import { type Field } from '../message/field.ts';
@@ -31,6 +33,9 @@ const IDLE_MARGIN_MS = 1_000;
 
 /** How often connections that have rested long enough are looked for. */
 const SWEEP_MS = 500;
+
+/** What one read of a service's connection may bring, as Node's own. */
+const READ_BYTES = 64 * 1024;
 
 /** Towards a service: trusted to answer, and not to be sane. It is near, so fixed windows do, and no PINGs that it may count. */
 const SERVICE_CONNECTION: ConnectionLimits = {
@@ -78,6 +83,10 @@ export class Backend {
   readonly #connections = new Set<Pooled>();
   /** HTTP/1.1: connections that came to rest, the latest last, each once. Those taken since are dropped when they are met. */
   #resting: Exclusive[] = [];
+  /** HTTP/1.1: what the backend's lines mean, whichever connection they come on. */
+  readonly #lines = new LineCache(parseFieldLine);
+  /** Where the reads of all connections land. */
+  readonly #reads = Buffer.allocUnsafeSlow(READ_BYTES);
   #sweep: Disposable | undefined;
   #dialling = 0;
   #retired = false;
@@ -113,7 +122,7 @@ export class Backend {
   async dial(): Promise<boolean> {
     this.#dialling += 1;
     try {
-      const socket = await dialBackend(this.#options.address, this.#options.clock);
+      const socket = await dialBackend(this.#options.address, this.#options.clock, this.#reads);
       if (this.#retired) {
         socket.destroy();
         return false;
@@ -138,11 +147,8 @@ export class Backend {
     const { clock, buffers } = this.#options;
     const options = { clock, pool: buffers };
     if (this.exclusive) {
-      const http1 = connectHttp1(socket, {
-        ...options,
-        spelling: this.#spelling,
-        onIdle: () => this.#rest(exclusive, http1.keepAliveMs),
-      });
+      const onIdle = (): void => this.#rest(exclusive, http1.keepAliveMs);
+      const http1 = connectHttp1(socket, { ...options, spelling: this.#spelling, lines: this.#lines, onIdle });
       const exclusive = { connection: http1, untilMs: 0, isListed: false };
       this.#keep(http1);
       this.#rest(exclusive, -1);
@@ -218,9 +224,15 @@ function drop(exclusive: Exclusive): void {
   if (exclusive.connection.usable) exclusive.connection.finish();
 }
 
-function dialBackend({ host, port }: HostPort, clock: Clock): Promise<Socket> {
+function dialBackend({ host, port }: HostPort, clock: Clock, reads: Buffer): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+    // A copy of what came costs less than the 64 KiB that Node allocates for each read, however little it brings.
+    const callback = (count: number): boolean => {
+      socket.emit('data', Buffer.from(reads.subarray(0, count)));
+      return true;
+    };
+    const onread = { buffer: reads, callback };
+    const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true, onread });
     const timer = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
     const fail = (cause: Error): void => {
       timer[Symbol.dispose]();

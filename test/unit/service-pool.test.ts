@@ -134,6 +134,21 @@ function request({ connection, authority }: Taken): Promise<string> {
   return promise;
 }
 
+/** Sends a request; resolves with the very bytes of its answer, which came in one piece. */
+function bodyOf({ connection, authority }: Taken): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const receiver: ResponseReceiver = {
+    onInterim: () => undefined,
+    onResponse: () => undefined,
+    onData: resolve,
+    onTrailers: () => undefined,
+    onReset: (code) => reject(new Error(`reset ${code}`)),
+    onSent: () => undefined,
+  };
+  connection.open({ ...headOf(), authority }, true, receiver);
+  return promise;
+}
+
 const OK = 'HTTP/1.1 204 No Content\r\n\r\n';
 
 /** What is to be done later has been done. */
@@ -232,6 +247,21 @@ test('an HTTP/1.1 connection carries one call at a time, and is used again', asy
     await settled();
   }
   assert.equal(backend.sockets.length, 1);
+  pools[Symbol.dispose]();
+});
+
+test('what has come on one connection stays as it is when more comes on others', async () => {
+  await using backend = new TestBackend();
+  const to = exported([await backend.listen()]);
+  const { pools } = poolsOn();
+  const first = await taken(pools, to);
+  const second = await taken(pools, to, [first.connection]);
+  const kept = [first, second].map((each) => bodyOf(each));
+  await backend.until(() => backend.requests === 2);
+  backend.sockets[0]?.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\naaaa');
+  backend.sockets[1]?.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbbbb');
+  const bodies = await Promise.all(kept);
+  assert.deepEqual(bodies.map((bytes) => Buffer.from(bytes).toString()).sort(), ['aaaa', 'bbbb']);
   pools[Symbol.dispose]();
 });
 
