@@ -14,13 +14,12 @@ import { BodyReader } from './body-reader.ts';
 import { NOTHING, readBody } from './body-sink.ts';
 import { BodyWriter } from './body-writer.ts';
 import { type ClientStreamOwner, Http1ClientStream } from './client-stream.ts';
-import { type FieldLine, parseFieldLine } from './field-line.ts';
 import { HeadReader } from './head-reader.ts';
 import { UNWRITABLE, writeRequestHead } from './head-writer.ts';
 import { INTERIM_RESPONSES_MAX, WINDOW_BYTES } from './limits.ts';
-import { LineCache } from './line-cache.ts';
 import { UNTIL_CLOSE } from './request-head.ts';
 import { isStatusLine, type ReadResponse, readResponseHead } from './response-head.ts';
+import { ResponseHeads } from './response-heads.ts';
 import { type Spelling } from './spelling.ts';
 import { newWebSocketKey, webSocketAccept } from './web-socket.ts';
 import { type Wire } from './wire.ts';
@@ -31,8 +30,8 @@ export interface Http1ClientOptions {
   readonly spelling?: Spelling | undefined;
   /** Told when the connection takes the next request. */
   readonly onIdle?: () => void;
-  /** The lines of connections to the same server, which says the same on all of them; the connection's own if not given. */
-  readonly lines?: LineCache<FieldLine>;
+  /** Of connections to the same server, which says the same on all of them; the connection's own if not given. */
+  readonly heads?: ResponseHeads;
 }
 
 const IDLE = 0;
@@ -53,6 +52,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
    */
   staleReset = false;
   readonly #options: Http1ClientOptions;
+  readonly #heads: ResponseHeads;
   readonly #reader: HeadReader;
   readonly #bodyReader: BodyReader;
   #phase = IDLE;
@@ -74,7 +74,8 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     this.wire = wire;
     this.body = new BodyWriter(wire.outlet.output);
     this.#options = options;
-    const { lines = new LineCache(parseFieldLine) } = options;
+    this.#heads = options.heads ?? new ResponseHeads();
+    const { lines } = this.#heads;
     this.#reader = new HeadReader('response', lines, isStatusLine);
     this.#bodyReader = new BodyReader(lines);
   }
@@ -198,15 +199,26 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     const stream = this.#stream;
     if (stream === undefined) return bytes.length;
     this.#answering = true;
+    const { method } = stream.exchange;
+    const { fresh } = reader;
+    const known = fresh ? this.#heads.recall(bytes, from, method) : undefined;
+    if (known !== undefined) {
+      const end = from + this.#heads.bytes;
+      this.#respond(stream, known, bytes.length - end);
+      return end;
+    }
     const at = reader.read(bytes, from);
     if (reader.problem !== undefined) this.#broken();
     if (!reader.done) return at;
-    const response = readResponseHead(reader.startLine, reader.lines, stream.exchange.method);
+    const response = readResponseHead(reader.startLine, reader.lines, method);
     reader.reset();
     if (response === undefined) this.#broken();
     else if (response.head.status === 101) this.#switch(stream, response);
     else if (response.head.status < 200) this.#interim(stream, response);
-    else this.#respond(stream, response, bytes.length - at);
+    else {
+      if (fresh) this.#heads.remember(bytes, { from, to: at, method }, response);
+      this.#respond(stream, response, bytes.length - at);
+    }
     return at;
   }
 

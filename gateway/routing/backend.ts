@@ -5,8 +5,7 @@ import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
-import { parseFieldLine } from '../http1/field-line.ts';
-import { LineCache } from '../http1/line-cache.ts';
+import { ResponseHeads } from '../http1/response-heads.ts';
 import { Spelling } from '../http1/spelling.ts';
 import { type ConnectionLimits, LINK_CONNECTION } from '../http2/limits.ts';
 import { type Field } from '../message/field.ts';
@@ -83,8 +82,8 @@ export class Backend {
   readonly #connections = new Set<Pooled>();
   /** HTTP/1.1: connections that came to rest, the latest last, each once. Those taken since are dropped when they are met. */
   #resting: Exclusive[] = [];
-  /** HTTP/1.1: what the backend's lines mean, whichever connection they come on. */
-  readonly #lines = new LineCache(parseFieldLine);
+  /** HTTP/1.1: what the backend says on all of its connections. */
+  readonly #heads = new ResponseHeads();
   /** Where the reads of all connections land. */
   readonly #reads = Buffer.allocUnsafeSlow(READ_BYTES);
   #sweep: Disposable | undefined;
@@ -148,7 +147,7 @@ export class Backend {
     const options = { clock, pool: buffers };
     if (this.exclusive) {
       const onIdle = (): void => this.#rest(exclusive, http1.keepAliveMs);
-      const http1 = connectHttp1(socket, { ...options, spelling: this.#spelling, lines: this.#lines, onIdle });
+      const http1 = connectHttp1(socket, { ...options, spelling: this.#spelling, heads: this.#heads, onIdle });
       const exclusive = { connection: http1, untilMs: 0, isListed: false };
       this.#keep(http1);
       this.#rest(exclusive, -1);
