@@ -1,5 +1,4 @@
 /** What the connections of one edge share: the plans of its routes, made as they are used. */
-import { matchesPath, withoutQuery } from '../../federation/policy/path.ts';
 import { type SnapshotRoute } from '../../federation/snapshot/snapshot.ts';
 import { edgeCallerId, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type CallHost } from '../forward/call.ts';
@@ -54,8 +53,7 @@ export class EdgePlans {
     const host = normaliseHost(head.authority.value);
     if (host === undefined) return 'authority-malformed';
     if (isReservedHost(host)) return 'authority-reserved';
-    const path = withoutQuery(head.path.value);
-    const route = this.#view.routes(this.entry.listener, host).find((each) => matchesPath(each.path, path));
+    const route = this.#view.route(this.entry.listener, host, head);
     if (route === undefined) return 'no-route';
     if (!this.#plans.has(route)) this.#plans.set(route, this.#planOf(route));
     return this.#plans.get(route) ?? 'no-route';
@@ -77,6 +75,6 @@ export class EdgePlans {
       return exported && new ExportPlan({ ...common, exported, peer: 'self', services });
     }
     const imported = snapshot.imports.get(to.name);
-    return imported && new ImportPlan({ ...common, imported, links });
+    return imported && new ImportPlan({ ...common, imported, links, budgets: this.host.budgets.outbound });
   }
 }

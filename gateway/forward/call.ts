@@ -20,10 +20,13 @@ import { type ReasonCode, reasonOf, verdictOf } from '../refusal/reason.ts';
 import { type Audience, refuse } from '../refusal/refuse.ts';
 import { type CallSubject, type EndedCall, type EndedCalls } from '../telemetry/call-subject.ts';
 import { Answer, type Answered } from './answer.ts';
+import { type CallBudgets, type CallEnd, type CallerBudget, endOfReset } from './caller-budget.ts';
 import { type Deadlines, Due } from './deadlines.ts';
 import { type Destination, type Outgoing, type Waiter } from './destination.ts';
 import { HeldBody } from './held-body.ts';
+import { type Reviewer } from './judgement.ts';
 import { type LiveCall, type LiveCalls } from './live-calls.ts';
+import { type View } from './view.ts';
 
 /** Connections tried for one call, where those before have processed nothing of it. */
 const ATTEMPTS_MAX = 4;
@@ -43,6 +46,7 @@ export interface CallHost {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly live: LiveCalls;
+  readonly budgets: CallBudgets;
   readonly sink: EndedCalls;
 }
 
@@ -77,6 +81,8 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   readonly #audience: Audience;
   readonly #beganAtMs: number;
   #destination: Destination | undefined = undefined;
+  #reviewer: Reviewer | undefined = undefined;
+  #budget: CallerBudget | undefined = undefined;
   #upstream: StreamSender | undefined = undefined;
   #connection: ClientConnection | undefined = undefined;
   #tried: readonly ClientConnection[] = NONE_TRIED;
@@ -90,6 +96,7 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   #isWaiting = false;
   /** The destination's half of a tunnel has ended, and the caller's has not. */
   #answerEnded = false;
+  #end: CallEnd = 'done';
   #over = false;
 
   constructor(host: CallHost, start: CallStart, subject: CallSubject) {
@@ -127,9 +134,21 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     return this.dueAtMs === Infinity ? Infinity : Math.max(0, this.dueAtMs - this.#host.clock.monotonic());
   }
 
-  /** Sends the call. `limitMs` is Infinity for a call without deadline. */
-  send(destination: Destination, limitMs: number): void {
+  refusedUnder(view: View): ReasonCode | undefined {
+    return this.#reviewer?.refusedUnder(view, this.head, this.read);
+  }
+
+  /** Sends the call, unless its caller is above its budget. `limitMs` is Infinity for a call without deadline. */
+  send(destination: Destination, limitMs: number, reviewer: Reviewer): void {
+    const budget = destination.budget?.at(this.#beganAtMs);
+    const refused = budget?.enter(this.#beganAtMs);
+    if (refused !== undefined) {
+      this.refuse(refused, 'denial');
+      return;
+    }
+    this.#budget = budget;
     this.#destination = destination;
+    this.#reviewer = reviewer;
     if (limitMs !== Infinity) this.#host.deadlines.add(this, this.#beganAtMs + limitMs);
     this.#attempt(destination);
   }
@@ -156,11 +175,13 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
       return;
     }
     this.#stream.reset(ERROR_CODE.cancel);
-    this.#fail(reason);
+    this.#fail(reason, verdictOf(reason));
   }
 
   override onDue(): void {
     if (this.#over) return;
+    // A deadline of gRPC is the caller's own, and a short one wastes as a reset does.
+    if (this.read.grpc) this.#end = 'given-up';
     this.#giveUpUpstream();
     if (!this.#responded) {
       this.refuse('deadline', 'error');
@@ -193,6 +214,7 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
 
   onReset(): void {
     if (this.#over) return;
+    this.#end = endOfReset(this.#stream, this.read.grpc || this.#responded ? Infinity : this.leftMs());
     this.#giveUpUpstream();
     if (!this.#responded) this.status = CALLER_GONE_STATUS;
     this.#fail('caller-gone');
@@ -352,9 +374,9 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     this.#finish();
   }
 
-  #fail(reason: ReasonCode): void {
+  #fail(reason: ReasonCode, verdict: 'denial' | 'error' = 'error'): void {
     this.reason = reason;
-    this.verdict = 'error';
+    this.verdict = verdict;
     this.#finish();
   }
 
@@ -372,7 +394,10 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     const { clock, deadlines, live, sink } = this.#host;
     deadlines.remove(this);
     live.remove(this);
-    this.durationMs = clock.monotonic() - this.#beganAtMs;
+    const nowMs = clock.monotonic();
+    this.durationMs = nowMs - this.#beganAtMs;
     sink.record(this);
+    // Last, since it may cut other calls.
+    this.#budget?.leave(nowMs, this.#beganAtMs, this.#end);
   }
 }

@@ -4,6 +4,7 @@ import { type Field } from '../message/field.ts';
 import { type RequestHead } from '../message/head.ts';
 import { type ClientConnection } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
+import { type BudgetHandle } from './caller-budget.ts';
 
 /** What a destination reads of a call. */
 export interface Outgoing {
@@ -36,6 +37,8 @@ export interface Destination {
   readonly unreachable: ReasonCode;
   /** Whether its responses come from a gateway, whose reason is then believed. */
   readonly gateway: boolean;
+  /** What the caller may cost links on the way here; `undefined` where the call crosses none. */
+  readonly budget: BudgetHandle | undefined;
   /** A connection that takes a request now, none of `tried`. */
   take(tried: readonly ClientConnection[]): Taken | undefined;
   /** Makes a connection; false when there is nothing to wait for. */

@@ -6,11 +6,11 @@ import { refuse } from '../refusal/refuse.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { Call, type CallHost, type CallStart } from './call.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { judge, type Judge } from './judgement.ts';
+import { judge, type Judge, type Reviewer } from './judgement.ts';
 import { limitOf } from './limit.ts';
 
 /** Who judges a call that has a place to go. */
-export interface Plan extends Judge {
+export interface Plan extends Judge, Reviewer {
   readonly unjudged: CallSubject;
 }
 
@@ -37,7 +37,7 @@ export function enter(host: CallHost, entering: Entering, plan: Plan): StreamRec
   const judgement = judge(plan, head, read);
   const call = new Call(host, { stream, head, read, end, audience: entry.audience }, judgement.subject);
   if (judgement.kind === 'refusal') call.refuse(judgement.reason, judgement.verdict);
-  else call.send(judgement.destination, limitMs);
+  else call.send(judgement.destination, limitMs, plan);
   return call;
 }
 

@@ -2,11 +2,17 @@
 import { exportPolicy, type Policy } from '../../federation/policy/decide.ts';
 import { type Snapshot, type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type RequestFields } from '../headers/request-fields.ts';
+import { type RequestHead } from '../message/head.ts';
+import { type ReasonCode } from '../refusal/reason.ts';
+import { matchExport, normaliseHost } from '../routing/match.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
+import { BudgetHandle, type CallerBudgets } from './caller-budget.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { type Judge, type JudgedCall, type Judgement } from './judgement.ts';
+import { denialIn, judge, type Judge, type JudgedCall, type Judgement } from './judgement.ts';
 import { ServiceDestination, type Services } from './service-destination.ts';
 import { Subjects } from './subjects.ts';
+import { type View } from './view.ts';
 
 /** What a plan is made of. */
 export interface ExportPlanOptions {
@@ -19,6 +25,8 @@ export interface ExportPlanOptions {
   readonly gateway?: string | undefined;
   readonly entry: EntryPoint;
   readonly services: Services;
+  /** Of calls that come over links. */
+  readonly budgets?: CallerBudgets | undefined;
 }
 
 /** One caller's plan for one export, for as long as the snapshot stands. */
@@ -27,19 +35,43 @@ export class ExportPlan implements Judge {
   readonly #subjects: Subjects;
   readonly #policy: Policy;
   readonly #destination: ServiceDestination;
+  /** Of the view that was asked for last. */
+  #successor: ExportPlan | undefined;
 
   constructor(options: ExportPlanOptions) {
     const { snapshot, exported, caller, peer, gateway, entry, services } = options;
     const { direction, listener } = entry;
+    const budget = options.budgets && new BudgetHandle(options.budgets, peer, caller);
     this.#options = options;
     this.#policy = exportPolicy({ exported, caller, peer });
     this.#subjects = new Subjects({ direction, listener, caller, peer, gateway, export: exported.name });
-    this.#destination = new ServiceDestination({ exported, caller, gatewayId: snapshot.gatewayId, services });
+    this.#destination = new ServiceDestination({ exported, caller, gatewayId: snapshot.gatewayId, services, budget });
   }
 
   /** Of calls refused before policy was asked. */
   get unjudged(): CallSubject {
     return this.#subjects.of(undefined, undefined);
+  }
+
+  refusedUnder(view: View, head: RequestHead, read: RequestFields): ReasonCode | undefined {
+    const successor = this.#under(view, head);
+    return successor === undefined ? 'no-route' : denialIn(judge(successor, head, read));
+  }
+
+  /** The plan by which a call with this head would go the same way, if it still would. */
+  #under(view: View, head: RequestHead): ExportPlan | undefined {
+    const { entry, exported } = this.#options;
+    const { snapshot } = view;
+    const authority = head.authority.value;
+    const found =
+      entry.direction === 'edge'
+        ? view.exportBehind(entry.listener, normaliseHost(authority) ?? '', head)
+        : matchExport(snapshot, authority);
+    if (found?.name !== exported.name) return undefined;
+    const known = this.#successor;
+    if (known !== undefined && known.#options.snapshot === snapshot) return known;
+    this.#successor = new ExportPlan({ ...this.#options, snapshot, exported: found });
+    return this.#successor;
   }
 
   decide({ method, path, grpc }: JudgedCall): Judgement {

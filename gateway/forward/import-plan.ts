@@ -2,11 +2,17 @@
 import { importPolicy, type Policy } from '../../federation/policy/decide.ts';
 import { type Snapshot, type SnapshotImport } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type RequestFields } from '../headers/request-fields.ts';
+import { type RequestHead } from '../message/head.ts';
+import { type ReasonCode } from '../refusal/reason.ts';
+import { normaliseHost } from '../routing/match.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
+import { type CallerBudgets } from './caller-budget.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { type Judge, type JudgedCall, type Judgement } from './judgement.ts';
+import { denialIn, judge, type Judge, type JudgedCall, type Judgement } from './judgement.ts';
 import { PeerDestination, type PeerLinks } from './peer-destination.ts';
 import { Subjects } from './subjects.ts';
+import { type View } from './view.ts';
 
 /** What a plan is made of. */
 export interface ImportPlanOptions {
@@ -15,6 +21,7 @@ export interface ImportPlanOptions {
   readonly caller: SpiffeId;
   readonly entry: EntryPoint;
   readonly links: PeerLinks;
+  readonly budgets: CallerBudgets;
 }
 
 /** One caller's plan for one import, for as long as the snapshot stands. */
@@ -23,9 +30,11 @@ export class ImportPlan implements Judge {
   readonly #subjects: Subjects;
   readonly #policy: Policy;
   readonly #destination: PeerDestination | undefined;
+  /** Of the view that was asked for last. */
+  #successor: ImportPlan | undefined;
 
   constructor(options: ImportPlanOptions) {
-    const { snapshot, imported, caller, entry, links } = options;
+    const { snapshot, imported, caller, entry, links, budgets } = options;
     const peer = snapshot.peers.get(imported.peer);
     this.#options = options;
     this.#policy = importPolicy({ imported, caller });
@@ -40,13 +49,32 @@ export class ImportPlan implements Judge {
     });
     const isReachable = imported.state === 'active' || imported.state === 'stale';
     if (peer !== undefined && isReachable) {
-      this.#destination = new PeerDestination({ peer, imported, caller, trustDomain: snapshot.trustDomain, links });
+      const { trustDomain } = snapshot;
+      this.#destination = new PeerDestination({ peer, imported, caller, trustDomain, links, budgets });
     }
   }
 
   /** Of calls refused before policy was asked. */
   get unjudged(): CallSubject {
     return this.#subjects.of(undefined, this.#options.imported.origin);
+  }
+
+  refusedUnder(view: View, head: RequestHead, read: RequestFields): ReasonCode | undefined {
+    const successor = this.#under(view, head);
+    return successor === undefined ? 'no-route' : denialIn(judge(successor, head, read));
+  }
+
+  /** The plan by which a call with this head would go the same way, if it still would. */
+  #under(view: View, head: RequestHead): ImportPlan | undefined {
+    const { entry, imported } = this.#options;
+    const host = normaliseHost(head.authority.value) ?? '';
+    const found = entry.direction === 'edge' ? view.importBehind(entry.listener, host, head) : view.imports.get(host);
+    if (found === undefined || found.peer !== imported.peer || found.export !== imported.export) return undefined;
+    const { snapshot } = view;
+    const known = this.#successor;
+    if (known !== undefined && known.#options.snapshot === snapshot && known.#options.imported === found) return known;
+    this.#successor = new ImportPlan({ ...this.#options, snapshot, imported: found });
+    return this.#successor;
   }
 
   decide({ method, path, grpc }: JudgedCall): Judgement {

@@ -6,6 +6,7 @@ import { type RequestHead } from '../message/head.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { type Destination } from './destination.ts';
+import { type View } from './view.ts';
 
 /** The way is open. */
 export interface Admission {
@@ -26,6 +27,17 @@ export interface Refusal {
 
 /** Outcome of judging. */
 export type Judgement = Admission | Refusal;
+
+/** Who judges a call again when policy has changed. */
+export interface Reviewer {
+  /** Why the call may not go where it went under `view`, or `undefined`. */
+  refusedUnder(view: View, head: RequestHead, read: RequestFields): ReasonCode | undefined;
+}
+
+/** Why policy says no, or `undefined` where it says yes: what is not there does not matter to a call that is under way. */
+export function denialIn(judgement: Judgement): ReasonCode | undefined {
+  return judgement.kind === 'refusal' && judgement.verdict === 'denial' ? judgement.reason : undefined;
+}
 
 /** What a judgement is about. */
 export interface JudgedCall {

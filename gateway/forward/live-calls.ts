@@ -1,12 +1,15 @@
 /** The calls that are under way, so that distrust and operators can cut exactly those that they mean. */
 import { type ReasonCode } from '../refusal/reason.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
+import { type View } from './view.ts';
 
 /** A call as this list holds it: linked through members of its own, since every call is added and removed. */
 export interface LiveCall {
   readonly subject: CallSubject;
   following: LiveCall | undefined;
   preceding: LiveCall | undefined;
+  /** Why policy would not admit it under `view`, or `undefined`: judged by the code that admitted it. */
+  refusedUnder(view: View): ReasonCode | undefined;
   /** Ends the call whatever stage it is in. */
   cut(reason: ReasonCode): void;
 }
@@ -44,6 +47,17 @@ export class LiveCalls {
     const found: LiveCall[] = [];
     for (let call = this.#first; call !== undefined; call = call.following) if (meant(call.subject)) found.push(call);
     for (const call of found) call.cut(reason);
+    return found.length;
+  }
+
+  /** Cuts the calls that policy would not admit under `view`, each with the reason; returns how many. */
+  review(view: View): number {
+    const found: { readonly call: LiveCall; readonly reason: ReasonCode }[] = [];
+    for (let call = this.#first; call !== undefined; call = call.following) {
+      const reason = call.refusedUnder(view);
+      if (reason !== undefined) found.push({ call, reason });
+    }
+    for (const { call, reason } of found) call.cut(reason);
     return found.length;
   }
 }

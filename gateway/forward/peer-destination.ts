@@ -8,6 +8,7 @@ import { type RequestHead } from '../message/head.ts';
 import { field } from '../message/names.ts';
 import { type ClientConnection } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
+import { BudgetHandle, type CallerBudgets } from './caller-budget.ts';
 import { type Destination, type Outgoing, type Taken } from './destination.ts';
 import { formatGrpcTimeout } from './limit.ts';
 
@@ -24,6 +25,7 @@ export interface PeerTarget {
   readonly caller: SpiffeId;
   readonly trustDomain: TrustDomain;
   readonly links: PeerLinks;
+  readonly budgets: CallerBudgets;
 }
 
 const SCHEME = field(':scheme', 'https');
@@ -34,6 +36,7 @@ export class PeerDestination implements Destination {
   readonly refused: ReasonCode = 'link-refused';
   readonly unreachable: ReasonCode;
   readonly gateway = true;
+  readonly budget: BudgetHandle;
   readonly #target: PeerTarget;
   readonly #authority: Field;
   readonly #caller: Field;
@@ -42,8 +45,9 @@ export class PeerDestination implements Destination {
   #timeout: Field | undefined;
 
   constructor(target: PeerTarget) {
-    const { caller, imported, peer, trustDomain } = target;
+    const { budgets, caller, imported, peer, trustDomain } = target;
     this.#target = target;
+    this.budget = new BudgetHandle(budgets, peer.name, caller);
     this.unreachable = imported.state === 'stale' ? 'import-stale' : 'peer-unavailable';
     // From the route, never from the caller.
     this.#authority = field(':authority', `${imported.export}.${peer.trustDomain}`);

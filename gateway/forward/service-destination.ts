@@ -7,6 +7,7 @@ import { type RequestHead } from '../message/head.ts';
 import { field } from '../message/names.ts';
 import { type ClientConnection } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
+import { type BudgetHandle } from './caller-budget.ts';
 import { type Destination, type Outgoing, type Taken, type Waiter } from './destination.ts';
 import { formatGrpcTimeout } from './limit.ts';
 
@@ -26,6 +27,8 @@ export interface ServiceTarget {
   readonly caller: SpiffeId;
   readonly gatewayId: SpiffeId;
   readonly services: Services;
+  /** Of a call that came over a link. */
+  readonly budget: BudgetHandle | undefined;
 }
 
 const SCHEME = field(':scheme', 'http');
@@ -36,6 +39,7 @@ export class ServiceDestination implements Destination {
   readonly refused: ReasonCode = 'service-unavailable';
   readonly unreachable: ReasonCode = 'service-unavailable';
   readonly gateway = false;
+  readonly budget: BudgetHandle | undefined;
   readonly #target: ServiceTarget;
   readonly #identity: Field;
   readonly #authority: Field | undefined;
@@ -43,6 +47,7 @@ export class ServiceDestination implements Destination {
   constructor(target: ServiceTarget) {
     const { authority } = target.exported;
     this.#target = target;
+    this.budget = target.budget;
     // Exactly one element, made here. A SPIFFE ID has no character that would need quoting.
     this.#identity = field('x-forwarded-client-cert', `By=${target.gatewayId};URI=${target.caller}`);
     this.#authority = authority === undefined ? undefined : field(':authority', authority);

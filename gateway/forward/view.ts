@@ -1,10 +1,13 @@
 /** The snapshot as calls look things up in it: indexed once when it changes, never searched per call. */
+import { matchesPath, withoutQuery } from '../../federation/policy/path.ts';
 import {
   type Snapshot,
+  type SnapshotExport,
   type SnapshotImport,
   type SnapshotRoute,
   type SnapshotSource,
 } from '../../federation/snapshot/snapshot.ts';
+import { type RequestHead } from '../message/head.ts';
 import { specificity } from '../routing/match.ts';
 
 /** One snapshot with its indexes. A new object each time, so that whatever was derived from the old one is known to be old. */
@@ -25,9 +28,22 @@ export class View {
     for (const routes of this.#routes.values()) routes.sort((a, b) => specificity(b.path) - specificity(a.path));
   }
 
-  /** The routes of an edge for a host (normalised), the most specific path first. */
-  routes(edge: string, host: string): readonly SnapshotRoute[] {
-    return this.#routes.get(`${edge} ${host}`) ?? [];
+  /** The route of an edge for a host (normalised): the one with the most specific path that takes the head's. */
+  route(edge: string, host: string, head: RequestHead): SnapshotRoute | undefined {
+    const path = withoutQuery(head.path.value);
+    return this.#routes.get(`${edge} ${host}`)?.find((each) => matchesPath(each.path, path));
+  }
+
+  /** The import that this route leads to, if it is one. */
+  importBehind(edge: string, host: string, head: RequestHead): SnapshotImport | undefined {
+    const to = this.route(edge, host, head)?.to;
+    return to?.kind === 'import' ? this.snapshot.imports.get(to.name) : undefined;
+  }
+
+  /** The export that this route leads to, if it is one. */
+  exportBehind(edge: string, host: string, head: RequestHead): SnapshotExport | undefined {
+    const to = this.route(edge, host, head)?.to;
+    return to?.kind === 'export' ? this.snapshot.exports.get(to.name) : undefined;
   }
 
   #add(key: string, route: SnapshotRoute): void {

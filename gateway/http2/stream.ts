@@ -5,6 +5,8 @@ import { type ResponseReceiver, type ServerStream, type StreamReceiver } from '.
 
 /** The connection, as its streams know it. */
 export interface StreamOwner {
+  /** It has ended. */
+  readonly closed: boolean;
   sendHead(stream: Stream, head: ResponseHead, end: boolean): void;
   sendData(stream: Stream, bytes: Uint8Array, end: boolean): void;
   sendTrailers(stream: Stream, trailers: readonly Field[]): void;
@@ -89,6 +91,10 @@ export class Stream implements ServerStream {
     this.id = id;
     this.sendWindow = sendWindow;
     this.receiveWindow = receiveWindow;
+  }
+
+  get isLost(): boolean {
+    return this.#owner.closed;
   }
 
   inform(head: ResponseHead): void {

@@ -127,9 +127,10 @@ export class InboundCalls implements RequestListener {
     const exported = matchExport(snapshot, authority);
     if (exported === undefined) return undefined;
     const { peer, identity } = this.#link;
-    const { services } = this.#deps;
+    const { host, services } = this.#deps;
     const from = { caller: caller.id, peer: peer.name, gateway: identity.id };
-    const plan = new ExportPlan({ snapshot, exported, ...from, entry: ENTRY, services });
+    const budgets = host.budgets.inbound;
+    const plan = new ExportPlan({ snapshot, exported, ...from, entry: ENTRY, services, budgets });
     caller.plans.set(authority, plan);
     return plan;
   }

@@ -42,6 +42,8 @@ export interface StreamReceiver {
 /** The server's end of an exchange: what answers a request. */
 export interface ServerStream extends StreamSender {
   readonly protocol: 'http1' | 'http2';
+  /** It ended because its connection did, which had other exchanges too; HTTP/1.1 does not say. */
+  readonly isLost?: boolean;
   /** An interim response (1xx, never 101 on HTTP/2). */
   inform(head: ResponseHead): void;
   /**

@@ -102,7 +102,9 @@ export class OutboundCalls implements RequestListener {
     const imported = imports.get(name);
     if (imported === undefined) return 'no-route';
     const { caller } = this.#from;
-    const plan = new ImportPlan({ snapshot, imported, caller, entry: this.#entry, links: this.#deps.links });
+    const { host, links } = this.#deps;
+    const budgets = host.budgets.outbound;
+    const plan = new ImportPlan({ snapshot, imported, caller, entry: this.#entry, links, budgets });
     const asked = { plan, forwardedHost: new Field(FORWARDED_HOST, authority) };
     if (this.#asked.size >= SPELLINGS_MAX) this.#asked.clear();
     this.#asked.set(authority, asked);

@@ -15,6 +15,7 @@ import { type CallHost } from '../forward/call.ts';
 import { Deadlines } from '../forward/deadlines.ts';
 import { LiveCalls } from '../forward/live-calls.ts';
 import { type PeerLinks } from '../forward/peer-destination.ts';
+import { PolicyReview } from '../forward/policy-review.ts';
 import { Views } from '../forward/view.ts';
 import { InboundCalls, type InboundLink } from '../inbound/calls.ts';
 import { listenForLinks, type LinkListener } from '../link/accept.ts';
@@ -30,6 +31,7 @@ import { CallCounters } from '../telemetry/call-counters.ts';
 import { CallSinks } from '../telemetry/call-sinks.ts';
 import { type KnownNames } from '../telemetry/closed-labels.ts';
 import { type LineTarget } from '../telemetry/line-log.ts';
+import { createCallBudgets } from './call-budgets.ts';
 import { type Lifecycle } from './lifecycle.ts';
 import { type CallListeners, type CallListenSpecs, openCallListeners } from './listeners.ts';
 
@@ -76,6 +78,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   await using held = new AsyncDisposableStack();
   const buffers = new BufferPool();
   const { accessLog, counters, host } = await openRecords(options, held);
+  const views = new Views(snapshots);
+  held.use(new PolicyReview({ snapshots, views, live: host.live, clock, log }));
   const services = held.use(createServicePools({ clock, buffers }));
   const follow = snapshots.watch((snapshot) => {
     services.keep(snapshot.exports);
@@ -83,7 +87,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   });
   held.use(follow);
   const tunnels = held.use(new TunnelCalls(host, snapshots));
-  const deps = { views: new Views(snapshots), services, host, tunnels };
+  const deps = { views, services, host, tunnels };
   const pool = new LinkPool();
   const bridge = held.use(await openPeeringBridge({ runtime, pool, clock, log }));
   const hello = helloOf(options);
@@ -132,7 +136,9 @@ async function openRecords(options: DataPlaneOptions, held: AsyncDisposableStack
   const accessLog = held.use(await openAccessLogLines({ target: options.accessLog, clock, log }));
   const counters = new CallCounters({ known: () => knownNames(snapshots.current()) });
   const sink = new CallSinks([accessLog, counters]);
-  const host = { clock, deadlines: held.use(new Deadlines(clock)), live: new LiveCalls(), sink };
+  const live = new LiveCalls();
+  const budgets = held.use(createCallBudgets({ snapshots, live, log }));
+  const host = { clock, deadlines: held.use(new Deadlines(clock)), live, budgets, sink };
   return { accessLog, counters, host };
 }
 

@@ -49,6 +49,8 @@ export const REASONS = {
   'client-hello-malformed': { status: 400, grpc: 3, message: 'the connection does not begin with a TLS ClientHello' },
   'server-name-unserved': { status: 404, grpc: 5, message: 'the service has no such server name' },
   'limit-tunnel-idle': { status: 504, grpc: 4, message: 'nothing moved on the connection for too long' },
+  'limit-caller-streams': { status: 429, grpc: 8, message: 'the caller has too many calls to this peer at once' },
+  'limit-caller-resets': { status: 429, grpc: 8, message: 'the caller gave up too many calls; try again in 10 s' },
   draining: { status: 503, grpc: 14, message: 'this gateway is stopping' },
   'caller-gone': { status: 499, grpc: 1, message: 'the caller went away' },
 } as const satisfies Readonly<Record<string, ReasonEntry>>;

@@ -3,9 +3,11 @@ import { decideImport } from '../../federation/policy/decide.ts';
 import { type Permit } from '../../federation/policy/verdict.ts';
 import { type SnapshotImport, type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { BudgetHandle, type CallerBudgets } from '../forward/caller-budget.ts';
 import { type PeerLinks } from '../forward/peer-destination.ts';
 import { Subjects } from '../forward/subjects.ts';
 import { type View, type Views } from '../forward/view.ts';
+import { type Field } from '../message/field.ts';
 import { type RequestHead } from '../message/head.ts';
 import { field } from '../message/names.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
@@ -32,6 +34,10 @@ export interface EntryAdmission {
   readonly head: RequestHead;
   readonly peer: string;
   readonly links: PeerLinks;
+  /** What the caller may cost these links. */
+  readonly budget: BudgetHandle;
+  /** Why policy would not admit it where it went any more, or `undefined`. */
+  readonly review: () => ReasonCode | undefined;
   /** The reason when there is no link. */
   readonly unreachable: ReasonCode;
 }
@@ -55,6 +61,7 @@ export interface EntryPlanOptions {
   readonly listener: string;
   readonly views: Views;
   readonly links: PeerLinks;
+  readonly budgets: CallerBudgets;
 }
 
 /** Judges the connections of one listener: once per caller, for as long as the snapshot stands. */
@@ -111,6 +118,14 @@ export class EntryPlan {
     return { ...this.#way(imported, peer, caller), permit: verdict, subject };
   }
 
+  /** Judges a connection of `caller` again that went to `authority` of `peer`. */
+  #review(caller: SpiffeId, authority: Field, peer: SnapshotPeer): ReasonCode | undefined {
+    const judged = this.judge(caller);
+    if (judged.kind === 'refusal') return judged.verdict === 'denial' ? judged.reason : undefined;
+    const isSame = judged.peer === peer.name && judged.head.authority.value === authority.value;
+    return isSame ? undefined : 'no-route';
+  }
+
   #way(imported: SnapshotImport, peer: SnapshotPeer, caller: SpiffeId): Omit<EntryAdmission, 'permit' | 'subject'> {
     const { trustDomain } = this.#view.snapshot;
     const authority = field(':authority', `${imported.export}.${peer.trustDomain}:${PORT}`);
@@ -121,6 +136,8 @@ export class EntryPlan {
       head: { method: METHOD, path: NO_PATH, authority, scheme: SCHEME, protocol: undefined, fields },
       peer: peer.name,
       links: this.#options.links,
+      review: () => this.#review(caller, authority, peer),
+      budget: new BudgetHandle(this.#options.budgets, peer.name, caller),
       unreachable: imported.state === 'stale' ? 'import-stale' : 'peer-unavailable',
     };
   }

@@ -112,7 +112,11 @@ export class EntryTunnel extends Tunnel implements ResponseReceiver {
 
   onSocketBroken(): void {
     if (!this.isOpen) this.status = CALLER_GONE_STATUS;
-    this.finish('caller-gone', 'error');
+    this.finish('caller-gone', 'error', 'given-up');
+  }
+
+  refusedUnder(): ReasonCode | undefined {
+    return this.#admission.review();
   }
 
   cut(reason: ReasonCode): void {
@@ -121,7 +125,7 @@ export class EntryTunnel extends Tunnel implements ResponseReceiver {
       return;
     }
     this.#pump.cut(ERROR_CODE.cancel);
-    this.finish(reason, 'error');
+    this.finish(reason, verdictOf(reason));
   }
 
   protected override late(): void {
@@ -152,6 +156,11 @@ export class EntryTunnel extends Tunnel implements ResponseReceiver {
   /** Asks for the tunnel; `first` was read already and goes on. */
   #ask(first: Uint8Array): void {
     if (this.isOver) return;
+    const refused = this.overBudget(this.#admission.budget);
+    if (refused !== undefined) {
+      this.#refuse(refused, 'denial');
+      return;
+    }
     this.waitAtMost(this.#limits.answerMs);
     if (this.#attempt()) this.#pump.start(first);
   }

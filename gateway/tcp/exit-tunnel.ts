@@ -12,9 +12,11 @@ import { type Socket } from 'node:net';
 
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type CallHost } from '../forward/call.ts';
+import { type BudgetHandle, endOfReset } from '../forward/caller-budget.ts';
+import { type View } from '../forward/view.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type ServerStream } from '../message/stream.ts';
-import { type ReasonCode } from '../refusal/reason.ts';
+import { type ReasonCode, verdictOf } from '../refusal/reason.ts';
 import { refuse } from '../refusal/refuse.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
 import { BackendDial, type BackendTurns } from './backend-dial.ts';
@@ -41,11 +43,15 @@ export interface ExitStart {
   readonly end: boolean;
   /** The authority. */
   readonly host: string;
+  readonly budget: BudgetHandle;
+  /** Why policy would not admit it under a view, or `undefined`. */
+  readonly review: (view: View) => ReasonCode | undefined;
 }
 
 /** See the head of this file. It ends by itself, and records itself once. */
 export class ExitTunnel extends Tunnel {
   readonly host: string;
+  readonly #start: ExitStart;
   readonly #stream: ServerStream;
   /** What came before there was a backend; bounded by the stream's window, since no credit is given for it. */
   #held: Uint8Array[] = [];
@@ -61,6 +67,7 @@ export class ExitTunnel extends Tunnel {
   constructor(services: CallHost, start: ExitStart, subject: CallSubject) {
     super(services, subject);
     this.host = start.host;
+    this.#start = start;
     this.#stream = start.stream;
     this.#callerEnded = start.end;
   }
@@ -75,6 +82,11 @@ export class ExitTunnel extends Tunnel {
 
   /** Sets out. */
   begin(exported: SnapshotExport, turns: BackendTurns, limits: ExitLimits): void {
+    const refused = this.overBudget(this.#start.budget);
+    if (refused !== undefined) {
+      this.refuse(refused, 'denial');
+      return;
+    }
     this.#idleMs = limits.idleMs;
     const dial = (): void => {
       this.#dial = new BackendDial({
@@ -118,7 +130,7 @@ export class ExitTunnel extends Tunnel {
     this.#dial?.[Symbol.dispose]();
     this.#pump?.cut(code);
     if (!this.#isAnswered) this.status = CALLER_GONE_STATUS;
-    this.finish('caller-gone', 'error');
+    this.finish('caller-gone', 'error', endOfReset(this.#stream, Infinity));
   }
 
   onSocketBroken(): void {
@@ -126,7 +138,11 @@ export class ExitTunnel extends Tunnel {
   }
 
   cut(reason: ReasonCode): void {
-    this.refuse(reason, this.isOpen ? 'error' : 'denial');
+    this.refuse(reason, this.isOpen ? verdictOf(reason) : 'denial');
+  }
+
+  refusedUnder(view: View): ReasonCode | undefined {
+    return this.#start.review(view);
   }
 
   /** Refuses with a response where none was given, and by a reset afterwards. */

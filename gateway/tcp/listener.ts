@@ -133,7 +133,7 @@ class TunnelConnections implements Disposable {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#onEmpty();
     });
-    this.#plan ??= new EntryPlan({ imported, listener: this.#name, views, links });
+    this.#plan ??= new EntryPlan({ imported, listener: this.#name, views, links, budgets: host.budgets.outbound });
     const judged = this.#plan.judge(caller);
     if (judged.kind === 'refusal') {
       resetSocket(socket);

@@ -3,7 +3,9 @@ import { decideExport } from '../../federation/policy/decide.ts';
 import { type Origin } from '../../base/origin.ts';
 import { type SnapshotExport, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type CallHost } from '../forward/call.ts';
+import { BudgetHandle } from '../forward/caller-budget.ts';
 import { Subjects } from '../forward/subjects.ts';
+import { type View } from '../forward/view.ts';
 import { type AskedTunnel, type InboundTunnels } from '../inbound/tunnels.ts';
 import { type StreamReceiver } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
@@ -38,6 +40,8 @@ export class TunnelCalls implements InboundTunnels, Disposable {
 
   open(asked: AskedTunnel): StreamReceiver {
     const { caller, end, gateway, head, peer, snapshot, stream } = asked;
+    const budget = new BudgetHandle(this.#host.budgets.inbound, peer, caller);
+    const review = (view: View): ReasonCode | undefined => refusalUnder(view, asked, judged.exported);
     const judged = judge(asked);
     const subjects = new Subjects({
       direction: 'inbound',
@@ -48,7 +52,7 @@ export class TunnelCalls implements InboundTunnels, Disposable {
       export: judged.exported?.name,
     });
     const subject = subjects.of(judged.kind === 'way' ? judged.rule : undefined, judged.origin);
-    const tunnel = new ExitTunnel(this.#host, { stream, end, host: head.authority.value }, subject);
+    const tunnel = new ExitTunnel(this.#host, { stream, end, host: head.authority.value, budget, review }, subject);
     if (judged.kind === 'refusal') tunnel.refuse(judged.reason, 'denial');
     else {
       const { limits } = snapshot;
@@ -64,6 +68,17 @@ export class TunnelCalls implements InboundTunnels, Disposable {
   [Symbol.dispose](): void {
     this.#follow[Symbol.dispose]();
   }
+}
+
+/** Its export must be the one that it went to. */
+function refusalUnder(
+  { snapshot }: View,
+  asked: AskedTunnel,
+  exported: SnapshotExport | undefined,
+): ReasonCode | undefined {
+  const judged = judge({ ...asked, snapshot });
+  if (judged.kind === 'refusal') return judged.reason;
+  return judged.exported.name === exported?.name ? undefined : 'no-route';
 }
 
 function judge({ caller, head, peer, snapshot }: AskedTunnel): Judged {

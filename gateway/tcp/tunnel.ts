@@ -6,8 +6,10 @@
  *      └── refused ──▶ over  └── cut, idle ──────────▶ over
  */
 import { type CallHost } from '../forward/call.ts';
+import { type BudgetHandle, type CallEnd, type CallerBudget } from '../forward/caller-budget.ts';
 import { Due } from '../forward/deadlines.ts';
 import { type LiveCall } from '../forward/live-calls.ts';
+import { type View } from '../forward/view.ts';
 import { type StreamReceiver } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { type CallSubject, type EndedCall } from '../telemetry/call-subject.ts';
@@ -40,6 +42,7 @@ export abstract class Tunnel extends Due implements EndedCall, LiveCall, StreamR
   readonly #beganAtMs: number;
   /** 0 for no limit. */
   #idleMs = 0;
+  #budget: CallerBudget | undefined;
   #bytesAtLook = 0;
   #movedAtMs = 0;
 
@@ -59,6 +62,7 @@ export abstract class Tunnel extends Due implements EndedCall, LiveCall, StreamR
   abstract onSent(bytes: number): void;
   abstract onSocketBroken(): void;
   abstract cut(reason: ReasonCode): void;
+  abstract refusedUnder(view: View): ReasonCode | undefined;
   /** What is waited for has not come in time. */
   protected abstract late(): void;
 
@@ -103,8 +107,17 @@ export abstract class Tunnel extends Due implements EndedCall, LiveCall, StreamR
     if (idleMs > 0) this.#lookLater(this.#movedAtMs);
   }
 
+  /** Why the caller may not cost a link any more now, or `undefined`: then it counts until the end. */
+  protected overBudget(handle: BudgetHandle | undefined): ReasonCode | undefined {
+    const nowMs = this.services.clock.monotonic();
+    const budget = handle?.at(nowMs);
+    const refused = budget?.enter(nowMs);
+    if (refused === undefined) this.#budget = budget;
+    return refused;
+  }
+
   /** The end, once. */
-  protected finish(reason: ReasonCode | undefined, verdict: 'permit' | 'denial' | 'error'): void {
+  protected finish(reason: ReasonCode | undefined, verdict: EndedCall['verdict'], end: CallEnd = 'done'): void {
     if (this.isOver) return;
     this.isOver = true;
     this.reason = reason;
@@ -112,8 +125,11 @@ export abstract class Tunnel extends Due implements EndedCall, LiveCall, StreamR
     const { clock, deadlines, live, sink } = this.services;
     deadlines.remove(this);
     live.remove(this);
-    this.durationMs = clock.monotonic() - this.#beganAtMs;
+    const nowMs = clock.monotonic();
+    this.durationMs = nowMs - this.#beganAtMs;
     sink.record(this);
+    // Last, since it may cut other calls.
+    this.#budget?.leave(nowMs, this.#beganAtMs, end);
   }
 
   #lookLater(nowMs: number): void {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 
 import { Call, type CallHost } from '../../gateway/forward/call.ts';
+import { BudgetHandle, type CallerBudgets } from '../../gateway/forward/caller-budget.ts';
 import { Deadlines } from '../../gateway/forward/deadlines.ts';
 import { type Destination, type Outgoing, type Taken, type Waiter } from '../../gateway/forward/destination.ts';
 import { LiveCalls } from '../../gateway/forward/live-calls.ts';
@@ -12,6 +13,7 @@ import { field } from '../../gateway/message/names.ts';
 import { type ClientConnection } from '../../gateway/message/stream.ts';
 import { type Audience } from '../../gateway/refusal/refuse.ts';
 import { type EndedCall, type EndedCalls } from '../../gateway/telemetry/call-subject.ts';
+import { testBudgets } from './caller-budgets.ts';
 import { headOf, type HeadFacts, type Texts } from './call-heads.ts';
 import { subjectOf } from './ended-calls.ts';
 import { type FakeAttempt, FakeConnection, FakeServerStream } from './fake-streams.ts';
@@ -23,6 +25,7 @@ export class FakeDestination implements Destination {
   readonly refused = 'service-unavailable';
   readonly unreachable = 'peer-unavailable';
   gateway = false;
+  budget: BudgetHandle | undefined = undefined;
   connections: FakeConnection[] = [];
   /** Whether calls may wait. */
   waits = false;
@@ -75,6 +78,8 @@ export interface RigOptions extends HeadFacts {
   readonly connections?: number;
   readonly gateway?: boolean;
   readonly waits?: boolean;
+  /** Those of the destination; without them it has none. */
+  readonly budgets?: CallerBudgets;
 }
 
 /** See the head of this file. */
@@ -90,7 +95,10 @@ export class CallRig {
   constructor(options: RigOptions = {}) {
     const { fields = [], end = true, audience = 'trusted', limitMs = Infinity, connections = 1 } = options;
     const { clock, live } = this;
-    const host: CallHost = { clock, live, deadlines: new Deadlines(clock), sink: this.#records };
+    const { budgets = testBudgets().budgets } = options;
+    const both = { outbound: budgets, inbound: budgets };
+    const host: CallHost = { clock, live, budgets: both, deadlines: new Deadlines(clock), sink: this.#records };
+    if (options.budgets !== undefined) this.destination.budget = new BudgetHandle(budgets, 'eu', 'caller');
     const head = headOf(fields, options);
     this.#limitMs = limitMs;
     this.destination.gateway = options.gateway ?? false;
@@ -122,7 +130,7 @@ export class CallRig {
 
   /** Sends the call. */
   send(): this {
-    this.call.send(this.destination, this.#limitMs);
+    this.call.send(this.destination, this.#limitMs, { refusedUnder: () => undefined });
     return this;
   }
 }

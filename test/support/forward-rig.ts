@@ -24,6 +24,7 @@ import { type ListenHost, type ListenLimits } from '../../gateway/listen/connect
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ClientConnection } from '../../gateway/message/stream.ts';
 import { openOutboundListener } from '../../gateway/outbound/listener.ts';
+import { createCallBudgets } from '../../gateway/process/call-budgets.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
 import { type ConnectedHttp2, connectHttp2, type Http2Socket, serveHttp2 } from '../../gateway/socket/http2-socket.ts';
 import { TunnelCalls } from '../../gateway/tcp/tunnel-calls.ts';
@@ -141,9 +142,10 @@ export async function startRig(services: readonly RigService[], options: RigOpti
   const pools = createServicePools(listenHost);
   const deadlines = new Deadlines(systemClock);
   const live = new LiveCalls();
-  const host: CallHost = { clock: systemClock, deadlines, live, sink: records };
   const eu = new ReplaceableSnapshot(euSnapshot(services));
   const us = new ReplaceableSnapshot(usSnapshot(services));
+  const budgets = createCallBudgets({ snapshots: us, live, log: silentLog });
+  const host: CallHost = { clock: systemClock, deadlines, live, budgets, sink: records };
   const identity = branded<object, 'VerifiedIdentity'>({
     kind: 'verified',
     id: gatewayIdOf(US),

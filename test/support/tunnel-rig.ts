@@ -18,6 +18,7 @@ import { InboundCalls } from '../../gateway/inbound/calls.ts';
 import { type CallListener } from '../../gateway/listen/call-listener.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ClientConnection } from '../../gateway/message/stream.ts';
+import { createCallBudgets } from '../../gateway/process/call-budgets.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
 import { type ConnectedHttp2, connectHttp2, serveHttp2 } from '../../gateway/socket/http2-socket.ts';
 import { openTunnelListener } from '../../gateway/tcp/listener.ts';
@@ -95,8 +96,11 @@ export async function startTunnels(
   };
   const deadlines = new Deadlines(systemClock);
   const live = { us: new LiveCalls(), eu: new LiveCalls() };
-  const hostOf = (list: LiveCalls): CallHost => ({ clock: systemClock, deadlines, live: list, sink });
   const snapshots = snapshotsOf(services, options);
+  const hostOf = (list: LiveCalls): CallHost => {
+    const budgets = createCallBudgets({ snapshots: snapshots.us, live: list, log: silentLog });
+    return { clock: systemClock, deadlines, live: list, budgets, sink };
+  };
   const buffers = new BufferPool();
   const pools = createServicePools({ clock: systemClock, buffers });
   const tunnels = new TunnelCalls(hostOf(live.eu), snapshots.eu);

@@ -4,8 +4,11 @@ import test from 'node:test';
 import fc from 'fast-check';
 
 import { type LiveCall, LiveCalls } from '../../gateway/forward/live-calls.ts';
+import { View } from '../../gateway/forward/view.ts';
+import { type ReasonCode } from '../../gateway/refusal/reason.ts';
 import { type CallSubject } from '../../gateway/telemetry/call-subject.ts';
 import { subjectOf } from '../support/ended-calls.ts';
+import { euSnapshot } from '../support/forward-snapshots.ts';
 
 class Listed implements LiveCall {
   readonly subject: CallSubject;
@@ -13,10 +16,16 @@ class Listed implements LiveCall {
   preceding: LiveCall | undefined = undefined;
   readonly cuts: string[] = [];
   readonly #onCut: (call: Listed) => void;
+  readonly #refused: ReasonCode | undefined;
 
-  constructor(peer: string, onCut: (call: Listed) => void = () => undefined) {
+  constructor(peer: string, onCut: (call: Listed) => void = () => undefined, refused?: ReasonCode) {
+    this.#refused = refused;
     this.subject = subjectOf({ peer });
     this.#onCut = onCut;
+  }
+
+  refusedUnder(): ReasonCode | undefined {
+    return this.#refused;
   }
 
   cut(reason: string): void {
@@ -101,4 +110,18 @@ test('in whatever order calls come and go, those that are there are found', () =
       for (const call of calls) assert.equal(call.cuts.length, there.has(call) ? 1 : 0);
     }),
   );
+});
+
+test('a review cuts each call that is not admitted any more, with its own reason, and no other', () => {
+  const live = new LiveCalls();
+  const view = new View(euSnapshot([]));
+  const calls = [undefined, 'no-route', undefined, 'denied-by-import'] as const;
+  const listed = calls.map((reason) => new Listed('a', (call) => live.remove(call), reason));
+  for (const call of listed) live.add(call);
+  assert.equal(live.review(view), 2);
+  assert.deepEqual(
+    listed.map(({ cuts }) => cuts),
+    [[], ['no-route'], [], ['denied-by-import']],
+  );
+  assert.equal(live.size, 2);
 });

@@ -17,11 +17,13 @@ import { type Field } from '../../gateway/message/field.ts';
 import { type RequestHead } from '../../gateway/message/head.ts';
 import { field } from '../../gateway/message/names.ts';
 import { gatewayIdOf, parseSpiffeId, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { testBudgets } from '../support/caller-budgets.ts';
 import { headOf, textsOf } from '../support/call-heads.ts';
 import { at, EU, EU_WEB, rule, US, US_WEB } from '../support/federation-values.ts';
 
 const LINKS: PeerLinks = { pick: () => undefined };
 const SERVICES: Services = { take: () => undefined, wait: () => undefined, leave: () => undefined };
+const BUDGETS = testBudgets().budgets;
 const OUTBOUND: EntryPoint = { direction: 'outbound', listener: 'l', audience: 'trusted', from: 'caller' };
 const INBOUND: EntryPoint = { direction: 'inbound', listener: 'jump', audience: 'trusted', from: 'link' };
 
@@ -81,7 +83,14 @@ function exportPlan(allow: readonly AllowRule[], caller: SpiffeId = EU_WEB, part
 }
 
 function importPlan(parts: Partial<SnapshotImport> = {}, caller: SpiffeId = US_WEB) {
-  return new ImportPlan({ snapshot: SNAPSHOT, imported: imported(parts), caller, entry: OUTBOUND, links: LINKS });
+  return new ImportPlan({
+    snapshot: SNAPSHOT,
+    imported: imported(parts),
+    caller,
+    entry: OUTBOUND,
+    links: LINKS,
+    budgets: BUDGETS,
+  });
 }
 
 interface Asked {
@@ -273,13 +282,8 @@ test('to a peer goes who calls, where we are and what is left, whatever the call
   const { peers } = SNAPSHOT;
   const peer = peers.get('eu-west');
   if (peer === undefined) throw new Error('there is a peer');
-  const destination = new PeerDestination({
-    peer,
-    imported: imported(),
-    caller: US_WEB,
-    trustDomain: US,
-    links: LINKS,
-  });
+  const target = { peer, imported: imported(), caller: US_WEB, trustDomain: US, links: LINKS, budgets: BUDGETS };
+  const destination = new PeerDestination(target);
   const authority = field(':authority', 'orders.eu-west.example.org');
   const claims = [
     ['accept', 'a'],
@@ -307,15 +311,12 @@ test('to a peer goes who calls, where we are and what is left, whatever the call
   assert.equal(sent(1).authority, authority);
   read.grpc = true;
   assert.deepEqual(textsOf(sent(50).fields), [...expected, ['grpc-timeout', '50000u']]);
-  assert.equal(
-    new PeerDestination({ peer, imported: imported({ state: 'stale' }), caller: US_WEB, trustDomain: US, links: LINKS })
-      .unreachable,
-    'import-stale',
-  );
+  assert.equal(new PeerDestination({ ...target, imported: imported({ state: 'stale' }) }).unreachable, 'import-stale');
 });
 
 test('to a service goes one identity, the caller’s, and no deadline but that of gRPC', () => {
-  const target = { exported: exported([]), caller: EU_WEB, gatewayId: gatewayIdOf(US), services: SERVICES };
+  const gatewayId = gatewayIdOf(US);
+  const target = { exported: exported([]), caller: EU_WEB, gatewayId, services: SERVICES, budget: undefined };
   const head = headOf([
     ['x-forwarded-client-cert', 'URI=spiffe://us-east.example.org/root'],
     ['jumpgate-caller', EU_WEB],

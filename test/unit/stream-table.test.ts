@@ -7,6 +7,7 @@ import { Stream, type StreamOwner } from '../../gateway/http2/stream.ts';
 import { StreamTable } from '../../gateway/http2/stream-table.ts';
 
 const OWNER: StreamOwner = {
+  closed: false,
   sendHead: () => undefined,
   sendData: () => undefined,
   sendTrailers: () => undefined,
