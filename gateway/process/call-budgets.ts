@@ -1,6 +1,7 @@
 /** The budgets of callers on links, of this process: what they are, and what becomes of a caller that floods. */
 import { type Logger } from '../../base/log.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { isReserved, trySpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type CallBudgets, type CallerBudget, CallerBudgets } from '../forward/caller-budget.ts';
 import { type LiveCalls } from '../forward/live-calls.ts';
 import { LINK_CONNECTION } from '../http2/limits.ts';
@@ -26,24 +27,24 @@ export function createCallBudgets({ snapshots, live, log }: CallBudgetsOptions):
   // How many calls a caller has at once is its own gateway's to say: several workers of it may meet in one of ours.
   const inboundLimits = { ...resets, streamsMax: Infinity };
   let outboundLimits = { ...resets, streamsMax: streamsMax(snapshots) };
-  const flooded = ({ caller, peer }: CallerBudget, direction: 'outbound' | 'inbound'): void => {
-    const meant = ({ facts }: CallSubject): boolean =>
-      facts.caller === caller &&
-      facts.peer === peer &&
-      // Everybody outside has the edge's identity: those who are connected are not those who flood.
-      facts.direction === direction;
-    const facts = { peer, caller, direction, cut: live.cut(meant, 'limit-caller-resets') };
-    log.warn('caller refused for a while: it gives up more calls than callers have reason to', facts);
-  };
+  const flooded =
+    (direction: 'outbound' | 'inbound') =>
+    ({ caller, peer }: CallerBudget): void => {
+      const meant = ({ facts }: CallSubject): boolean =>
+        facts.caller === caller && facts.peer === peer && facts.direction === direction;
+      const cut = isShared(caller) ? 0 : live.cut(meant, 'limit-caller-resets');
+      const facts = { peer, caller, direction, cut };
+      log.warn('caller refused for a while: it gives up more calls than callers have reason to', facts);
+    };
   const outbound = new CallerBudgets({
     limits: () => outboundLimits,
     lostIsGivenUp: true,
-    onFlood: (budget) => flooded(budget, 'outbound'),
+    onFlood: flooded('outbound'),
   });
   const inbound = new CallerBudgets({
     limits: () => inboundLimits,
     lostIsGivenUp: false,
-    onFlood: (budget) => flooded(budget, 'inbound'),
+    onFlood: flooded('inbound'),
   });
   const follow = snapshots.watch(({ peers }) => {
     outboundLimits = { ...resets, streamsMax: streamsMax(snapshots) };
@@ -51,6 +52,12 @@ export function createCallBudgets({ snapshots, live, log }: CallBudgetsOptions):
     inbound.keep(peers);
   });
   return { outbound, inbound, [Symbol.dispose]: () => follow[Symbol.dispose]() };
+}
+
+/** Everybody outside calls under the identity of an edge: those who are connected are not those who flood. */
+function isShared(caller: string): boolean {
+  const id = trySpiffeId(caller);
+  return id !== undefined && isReserved(id);
 }
 
 function streamsMax(snapshots: SnapshotSource): number {
