@@ -76,7 +76,7 @@ function importPlan(entry = OUTBOUND): ImportPlan {
 
 function exportPlan(entry = INBOUND): ExportPlan {
   const from = entry === EDGE ? { caller: edgeCallerId(EU, 'front'), peer: 'self' } : { caller: WEB, peer: 'us' };
-  const services = { take: () => undefined, wait: () => undefined };
+  const services = { take: () => undefined, wait: () => undefined, leave: () => undefined };
   return new ExportPlan({ snapshot: EXPORTER, exported: exportOf(EXPORTER), ...from, entry, services });
 }
 
