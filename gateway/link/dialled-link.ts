@@ -42,6 +42,8 @@ export interface DialledLink extends ClientConnection {
   readonly term: LinkTerm;
   /** It takes no calls any more, unlike one that is merely full: another must replace it. */
   readonly leaving: boolean;
+  /** Something leaves on it at the end of this turn anyway: one more call costs no write of its own. */
+  readonly leavesSoon: boolean;
   /** Resolves when the other end takes no calls on it any more, or it has closed. */
   readonly going: Promise<void>;
   readonly closed: Promise<void>;
@@ -175,6 +177,10 @@ class UpLink implements DialledLink {
 
   get streams(): number {
     return this.#http2.streams;
+  }
+
+  get leavesSoon(): boolean {
+    return this.#http2.leavesSoon;
   }
 
   get going(): Promise<void> {

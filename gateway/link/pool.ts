@@ -4,6 +4,9 @@ import { type ClientConnection } from '../message/stream.ts';
 import { type DialledLink } from './dialled-link.ts';
 import { verifyGatewayOf } from './gateway-identity.ts';
 
+/** By so many calls a link may be ahead of the one with the fewest and still be given the others of its turn: few writes, even links. */
+const TURN_LEAD_MAX = 256;
+
 /** The links to one peer, and where the next look at them begins. */
 interface PeerGroup {
   links: readonly DialledLink[];
@@ -29,8 +32,9 @@ export class LinkPool {
   }
 
   /**
-   * The link to `peer` (to one instance of it, if given) that takes a call, is none of `tried` and has the fewest calls;
-   * equals take turns. Asked for each call: nothing is allocated.
+   * The link to `peer` (to one instance of it, if given) that takes a call and is none of `tried`. The first call of a turn
+   * goes where the fewest are, equals taking turns; those that follow in the same turn leave with it. Asked for each call:
+   * nothing is allocated.
    */
   pick(peer: string, tried: readonly ClientConnection[], instance?: string): DialledLink | undefined {
     const group = this.#groups.get(peer);
@@ -41,16 +45,19 @@ export class LinkPool {
     group.turn = at;
     let best: DialledLink | undefined;
     let fewest = Infinity;
+    let soon: DialledLink | undefined;
     for (let left = count; left > 0; left -= 1) {
       const link = links[at];
       at = at + 1 < count ? at + 1 : 0;
-      if (link === undefined || link.streams >= fewest || !link.usable) continue;
+      if (link === undefined || !link.usable) continue;
       if (instance !== undefined && link.instance !== instance) continue;
       if (tried.length > 0 && tried.includes(link)) continue;
+      if (link.leavesSoon && (soon === undefined || link.streams < soon.streams)) soon = link;
+      if (link.streams >= fewest) continue;
       best = link;
       fewest = link.streams;
     }
-    return best;
+    return soon !== undefined && soon.streams - fewest < TURN_LEAD_MAX ? soon : best;
   }
 
   /** Instances of `peer` that a link reaches which is not going away, however full it is. */

@@ -69,6 +69,8 @@ export interface ConnectedHttp2 extends ClientConnection, Http2Socket {
   readonly connectProtocol: boolean;
   /** No new exchanges should be begun here: it is going, or its stream ids are used up. */
   readonly wantsClose: boolean;
+  /** Something leaves at the end of this turn anyway: one more exchange costs no write of its own. */
+  readonly leavesSoon: boolean;
 }
 
 /** Serves HTTP/2 on `socket`, whose preface may already stand in its read buffer. */
@@ -118,6 +120,9 @@ export function connectHttp2(socket: Duplex, options: Http2SocketOptions): Conne
     },
     get wantsClose() {
       return connection.wantsClose;
+    },
+    get leavesSoon() {
+      return rim.writer.output.size > 0;
     },
     open: (head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined =>
       connection.open(head, end, receiver),

@@ -15,6 +15,7 @@ const verdict = verifySvid({ chain, bundles: bundleMap(domain), role: 'server', 
 interface FakeLink extends DialledLink {
   usable: boolean;
   leaving: boolean;
+  leavesSoon: boolean;
   streams: number;
   close(): void;
 }
@@ -32,6 +33,7 @@ const fakeLink = (peer: string, instance: string): FakeLink => {
     term: { replaceAtMs: 0, noNewCallsAtMs: 0, endsAtMs: 0 },
     usable: true,
     leaving: false,
+    leavesSoon: false,
     streams: 0,
     closed: promise,
     going: promise,
@@ -80,6 +82,25 @@ test('the link with the fewest calls is picked, of those that take one and were 
   assert.deepEqual(picks([third, first]), new Set([undefined]));
   assert.deepEqual(picks([], 'c'), new Set([undefined]));
   assert.equal(pool.pick('us', []), undefined);
+});
+
+test('calls of one turn leave together, as long as their link does not get far ahead', () => {
+  const { pool, links } = poolOf('a', 'a');
+  const [first, second] = links;
+  assert.ok(first !== undefined && second !== undefined);
+  first.leavesSoon = true;
+  for (const streams of [1, 255]) {
+    first.streams = streams;
+    assert.deepEqual([pool.pick('eu', []), pool.pick('eu', [])], [first, first]);
+  }
+  first.streams = 256;
+  assert.deepEqual([pool.pick('eu', []), pool.pick('eu', [])], [second, second]);
+  first.streams = 1;
+  assert.equal(pool.pick('eu', [first]), second, 'it was tried');
+  first.usable = false;
+  assert.equal(pool.pick('eu', []), second, 'it takes no call');
+  [first.usable, second.leavesSoon, second.streams] = [true, true, 0];
+  assert.deepEqual([pool.pick('eu', []), pool.pick('eu', [])], [second, second], 'the one with fewer');
 });
 
 test('an instance counts as reached while its link is only full, and no longer when it is going away', () => {
