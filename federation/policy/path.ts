@@ -15,6 +15,9 @@ const OBSCURE = /\/\/|;|%2f|%5c|%3b|%[01][0-9a-f]|%7f/i;
 /** What is left of an escape that was itself written in escapes, such as `%25%32%65`, which is `.` to whoever decodes twice. */
 const NESTED_ESCAPE = /%[0-9a-f]{2}/i;
 
+/** `.` or `..` between separators; also `..;v=1`, which servlet containers take for `..`. */
+const DOT_SEGMENT = /(?:^|[/\\])\.\.?(?:[/\\;]|$)/;
+
 /** `/package.Service/Method`: the characters of protobuf names, and `-`, which hand-made services use. */
 const GRPC_PATH = /^\/([A-Za-z0-9_.-]+)\/([A-Za-z0-9_.-]+)$/;
 
@@ -40,7 +43,7 @@ export function pathProblem(target: string): string | undefined {
   const decoded = decode(path);
   if (decoded === undefined) return `expected percent escapes of valid UTF-8 in a path, found ${quote(path)}`;
   if (decoded.includes('\0')) return `expected no %00 in a path, found ${quote(path)}`;
-  if (decoded.split(/[/\\]/).some(isDotSegment)) return `expected no dot segments in a path, found ${quote(path)}`;
+  if (DOT_SEGMENT.test(decoded)) return `expected no dot segments in a path, found ${quote(path)}`;
   return undefined;
 }
 
@@ -117,12 +120,6 @@ function decode(path: string): string | undefined {
 function isObscure(path: string): boolean {
   if (!path.includes('%')) return path.includes('//') || path.includes(';');
   return OBSCURE.test(path) || NESTED_ESCAPE.test(decode(path) ?? '');
-}
-
-/** Also `..;v=1`, which servlet containers take for `..`. */
-function isDotSegment(segment: string): boolean {
-  const name = segment.split(';', 1)[0];
-  return name === '.' || name === '..';
 }
 
 function upperEscapes(text: string): string {
