@@ -15,7 +15,6 @@ import { exportSchema } from './export.ts';
 import { dnsLabel } from './fields.ts';
 import { importSchema } from './import.ts';
 import { meshSchema } from './mesh.ts';
-import { NOT_ENFORCED, type NotEnforced, refuseNotEnforced } from './not-enforced.ts';
 import { peerSchema } from './peer.ts';
 import { routeSchema } from './route.ts';
 import { type Edge, type Export, type Import, type Mesh, type Peer, type Route } from './values.ts';
@@ -58,18 +57,13 @@ const SCHEMAS: Readonly<Record<AnyResource['kind'], Schema<AnyResource>>> = {
 
 const kindOnly = choice(KINDS);
 
-/** Reads one document by the schema of its kind; a document with something that is not enforced is not read further. */
-export function readResource(
-  node: ConfigNode,
-  place: Place,
-  notEnforced: readonly NotEnforced[] = NOT_ENFORCED,
-): Decoded<AnyResource> {
+/** Reads one document by the schema of its kind. */
+export function readResource(node: ConfigNode, place: Place): Decoded<AnyResource> {
   if (node.kind !== 'map') return place.unexpected(node, 'a document with apiVersion, kind, metadata and spec');
   const entry = node.entries.find(({ key }) => key === 'kind');
   if (entry === undefined) return place.problem(node.origin, `missing key "kind", expected ${kindOnly.expected}`);
   const kind = kindOnly.read(entry.value, place.key('kind'));
-  if (kind === null || refuseNotEnforced(node, place, notEnforced)) return null;
-  return SCHEMAS[kind.value].read(node, place);
+  return kind === null ? null : SCHEMAS[kind.value].read(node, place);
 }
 
 /** The JSON Schema (draft 2020-12) of a document, for editors and CRDs. Checks across values and documents are not in it. */

@@ -115,9 +115,8 @@ export const exportSchema: Schema<ExportSpec> = parsed(
   },
 );
 
-/** Limits that mean something for calls only, and for connections only. */
+/** Limits that mean something for calls only; a WebSocket is a tunnel too. */
 const CALL_LIMITS = ['responseDeadlineMs', 'bodyBytesPerSecond', 'bodyStallMs', 'streamsPerBackendConnection'] as const;
-const CONNECTION_LIMITS = ['tunnelIdleMs'] as const;
 
 type Written = Pick<ExportSpec, 'protocol' | 'authority' | 'allow'> & {
   readonly serverNames: readonly string[] | undefined;
@@ -143,17 +142,15 @@ function suits(written: Written, reading: Reading): boolean {
     if (protocol !== 'http1' && written[key] !== undefined)
       tell(place.key(key), origin, `expected ${key} under protocol http1 only, found protocol ${protocol}`);
   }
-  const tunnel = isTunnelProtocol(protocol);
-  const carried = tunnel ? 'connections unread' : 'calls';
-  for (const limit of tunnel ? CALL_LIMITS : CONNECTION_LIMITS) {
+  if (!isTunnelProtocol(protocol)) return sound;
+  for (const limit of CALL_LIMITS) {
     if (limits[limit] !== undefined)
       tell(
         place.key('limits').key(limit),
         origin,
-        `expected no ${limit} under protocol ${protocol}, which carries ${carried}`,
+        `expected no ${limit} under protocol ${protocol}, which carries connections unread`,
       );
   }
-  if (!tunnel) return sound;
   if (name !== undefined)
     tell(
       place.key('authority'),

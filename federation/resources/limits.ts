@@ -2,15 +2,18 @@
 import { type Field, object, optional } from '../../base/config/object.ts';
 import { integer, parsed, type Reading, type Schema } from '../../base/config/schema.ts';
 
-/** Every limit of `Mesh.spec.limits`; units are in the names. Plain data. */
+/**
+ * Every limit of `Mesh.spec.limits`; units are in the names. Plain data. Workers count each for themselves: a limit on
+ * connections holds for one of them.
+ */
 export interface Limits {
   /** From the connection to the end of its TLS handshake, and to the end of a ClientHello passed through. */
   readonly handshakeMs: number;
   /** Full handshakes begun in one turn of the event loop. */
   readonly handshakesPerTurn: number;
-  /** Open connections of one listener. */
+  /** Open connections of one listener; a TLS listener takes a quarter of them from one address (loopback: all). */
   readonly connectionsPerListener: number;
-  /** Held of one connection in each direction, besides what windows allow. */
+  /** Held of one caller's connection in each direction, besides what windows allow and one read of the socket. */
   readonly connectionBufferBytes: number;
   /** From the first byte of a header block to its last, and from a connection's start to its first block. */
   readonly headersMs: number;
@@ -30,10 +33,16 @@ export interface Limits {
   readonly glitches: number;
   /** Answers to PING, SETTINGS and resets that the other end does not read. */
   readonly queuedControlFrames: number;
-  /** The least that a body must bring while it is waited for, over `bodyStallMs`; 0 is no such rule. */
+  /**
+   * The least that the body of a request must bring while its sender is waited for, over `bodyStallMs`; 0 is no such
+   * rule. Never for grpc and tunnels, and not once the response has begun: what streams may be silent.
+   */
   readonly bodyBytesPerSecond: number;
   readonly bodyStallMs: number;
-  /** Until the head of the response of a call without a deadline of its own; 0 is none. Never for grpc. */
+  /**
+   * From the end of the request, or the last that the service took of it, to the head of the response, of a call without
+   * a deadline of its own; 0 is none. Never for grpc.
+   */
   readonly responseDeadlineMs: number;
   /** A connection of a caller without calls. */
   readonly idleKeepAliveMs: number;
@@ -43,12 +52,24 @@ export interface Limits {
   readonly tunnelIdleMs: number;
   /** Probes on idle sockets. */
   readonly keepAliveProbeMs: number;
-  /** Calls and tunnels on one link. */
+  /** Calls and tunnels on one link, of those that the peer's gateway dialled. */
   readonly linkStreams: number;
   /** The most that a stream's window on a link grows to. */
   readonly linkStreamWindowBytes: number;
   readonly linkConnectionWindowBytes: number;
 }
+
+/** Where the window of a stream on a link starts, unless its ceiling is lower. */
+export const LINK_STREAM_START_BYTES = 64 * 1024;
+
+/** What a link's connection has announced or keeps for itself of its window at most (`gateway/http2/limits`). */
+export const LINK_CREDIT_BYTES = 16 * 1024 * 1024;
+
+/** The payload that every frame of HTTP/2 may have (RFC 9113 §4.2). */
+const FRAME_BYTES = 16 * 1024;
+
+/** One stream takes an eighth at most of what all windows of a link may grow by (`gateway/http2/window-growth`). */
+const LINK_GROWTH_PARTS = 8;
 
 /** What the documents leave out. */
 export const DEFAULT_LIMITS: Limits = {
@@ -87,7 +108,7 @@ export const DEFAULT_LIMITS: Limits = {
   linkStreams: 10_000,
   /** 1 Gbit/s at 150 ms is 18 MiB on the way. */
   linkStreamWindowBytes: 32 * 1024 * 1024,
-  /** Above what stalled readers may hold, 64 KiB for each of `linkStreams` and 256 MiB of growth: less starves the innocent stream. */
+  /** 127 MiB above what stalled readers may hold (see {@link limitsProblem}): less starves the innocent stream. */
   linkConnectionWindowBytes: 1024 * 1024 * 1024,
 };
 
@@ -147,17 +168,11 @@ const EXPORT_FIELDS = {
 export type ListenerLimits = Partial<Pick<Limits, keyof typeof LISTENER_FIELDS>>;
 
 /**
- * What one export says otherwise than the mesh, and about its backends: connections open to each (a call waits for none
- * and is refused above it), calls at a time on each HTTP/2 one. Absent means as the mesh, or no limit but the backend's own.
+ * What one export says otherwise than the listener and the mesh, and about its backends: connections open to each (above
+ * it a call waits for one, at most until its deadline, and a tunnel is refused), calls at a time on each HTTP/2 one.
+ * Absent means as there, or no limit but the backend's own.
  */
 export type ExportLimits = Readonly<Partial<Record<keyof typeof EXPORT_FIELDS, number>>>;
-
-/** Names of limits that a Mesh, a listener and an export can set. */
-export const LIMIT_NAMES = {
-  mesh: Object.keys(MESH_FIELDS),
-  listener: Object.keys(LISTENER_FIELDS),
-  export: Object.keys(EXPORT_FIELDS),
-} as const;
 
 /** `limits` of a Mesh. */
 export const meshLimits: Schema<Limits> = parsed(object('limits', MESH_FIELDS), (written, reading) => {
@@ -192,12 +207,29 @@ const WITHIN: readonly (readonly [small: keyof Limits, large: keyof Limits])[] =
   ['linkStreamWindowBytes', 'linkConnectionWindowBytes'],
 ];
 
-/** Why limits contradict each other, or `undefined`. */
+/** By how much the windows of all streams on a link may be larger than at their start: enough for one to reach its ceiling. */
+export function linkGrowthBytes({ linkStreamWindowBytes }: Limits): number {
+  return linkStreamWindowBytes > LINK_STREAM_START_BYTES ? LINK_GROWTH_PARTS * linkStreamWindowBytes : 0;
+}
+
+/**
+ * Why limits contradict each other, or `undefined`. The window of a link must be larger than what stalled readers may
+ * hold together: else they starve the innocent stream (security.md section 3).
+ */
 export function limitsProblem(limits: Limits): string | undefined {
   const found = WITHIN.find(([small, large]) => limits[small] > limits[large]);
-  if (found === undefined) return undefined;
-  const [small, large] = found;
-  return `expected ${small} to be at most ${large} (${limits[large]}), found ${limits[small]}`;
+  if (found !== undefined) {
+    const [small, large] = found;
+    return `expected ${small} to be at most ${large} (${limits[large]}), found ${limits[small]}`;
+  }
+  const { continuationFrames, headerBytes, linkStreams, linkStreamWindowBytes, linkConnectionWindowBytes } = limits;
+  const blockBytes = (continuationFrames + 1) * FRAME_BYTES;
+  if (headerBytes > blockBytes)
+    return `expected headerBytes to be at most what a HEADERS frame and ${continuationFrames} continuationFrames carry (${blockBytes}), found ${headerBytes}`;
+  const start = Math.min(LINK_STREAM_START_BYTES, linkStreamWindowBytes);
+  const held = linkStreams * start + linkGrowthBytes(limits) + LINK_CREDIT_BYTES;
+  if (held <= linkConnectionWindowBytes) return undefined;
+  return `expected linkConnectionWindowBytes to be at least ${held}, what stalled readers may hold (${start} for each of linkStreams ${linkStreams}, ${LINK_GROWTH_PARTS} times linkStreamWindowBytes ${linkStreamWindowBytes} if windows grow, and ${LINK_CREDIT_BYTES}), found ${linkConnectionWindowBytes}: fewer streams, smaller windows, or a larger one of the connection`;
 }
 
 function contradiction(limits: Limits, { problem }: Reading): boolean {

@@ -9,7 +9,6 @@ import { ProblemList, type Problem } from '../../base/config/problem.ts';
 import { Place } from '../../base/config/schema.ts';
 import { checkResources, warningsOf } from './check.ts';
 import { type AnyResource, readResource } from './document.ts';
-import { type NotEnforced } from './not-enforced.ts';
 import { checkReferencedFiles } from './referenced-files.ts';
 import { type ResourceSet } from './values.ts';
 
@@ -22,8 +21,6 @@ export type Loaded =
 export interface LoadOptions {
   /** Also look into keys, certificates and tokens that documents name (default); else the YAML alone decides. */
   readonly referencedFiles?: boolean;
-  /** What to refuse although the schemas read it; the default stands with `readResource`. */
-  readonly notEnforced?: readonly NotEnforced[];
 }
 
 /** More files than this are a wrong directory. */
@@ -47,7 +44,7 @@ export async function loadResources(directory: string, options: LoadOptions = {}
     for (const node of readDocuments(bytes, file, problems)) {
       const name = declaredName(node);
       if (name !== undefined) declared.add(name);
-      const read = readResource(node, new Place(problems), options.notEnforced);
+      const read = readResource(node, new Place(problems));
       if (read !== null) resources.push(read.value);
     }
   }

@@ -8,6 +8,7 @@ import { type Field } from '../message/field.ts';
 import { type RequestHead } from '../message/head.ts';
 import { field } from '../message/names.ts';
 import { type EarlyReason, type RequestListener, type ServerStream, type StreamReceiver } from '../message/stream.ts';
+import { callerHttp1 } from '../socket/connection-limits.ts';
 import { type EdgePlans } from './plans.ts';
 
 /** The connection from outside. */
@@ -34,7 +35,7 @@ export class EdgeCalls implements RequestListener {
     const plans = this.#plans;
     const read = readRequestFields(head);
     const plan = headProblem(head, read) ?? plans.planFor(head);
-    const entering: Entering = { stream, head, read, end, entry: plans.entry, responseMs: plans.responseMs };
+    const entering: Entering = { stream, head, read, end, entry: plans.entry };
     if (typeof plan === 'string') return enterRefused(plans.host, entering, plans.unrouted, plan);
     // What the caller said under these names was removed; this is what the gateway says.
     read.forwardedHost = field('x-forwarded-host', head.authority.value);
@@ -45,6 +46,7 @@ export class EdgeCalls implements RequestListener {
 
   onRefused(reason: EarlyReason, head: Partial<RequestHead>, stream: ServerStream | undefined): void {
     const plans = this.#plans;
-    refuseEarly(plans.host, plans.entry, plans.unrouted, { reason, head, stream, protocol: this.#protocol });
+    const limits = callerHttp1(plans.limits);
+    refuseEarly(plans.host, plans.entry, plans.unrouted, { reason, head, stream, protocol: this.#protocol, limits });
   }
 }

@@ -1,7 +1,8 @@
 /** What the connections of one edge share: the plans of its routes, made as they are used. */
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type SnapshotRoute } from '../../federation/snapshot/snapshot.ts';
 import { edgeCallerId, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { type Plan } from '../forward/enter.ts';
 import { type EntryPoint } from '../forward/entry-point.ts';
 import { ExportPlan } from '../forward/export-plan.ts';
@@ -26,6 +27,8 @@ export interface EdgeDeps {
 export class EdgePlans {
   readonly entry: EntryPoint;
   readonly host: CallHost;
+  /** Those of the edge. */
+  readonly limits: Limits;
   /** Of calls that no route takes. */
   readonly unrouted: CallSubject;
   readonly #deps: EdgeDeps;
@@ -33,18 +36,14 @@ export class EdgePlans {
   readonly #caller: SpiffeId;
   readonly #plans = new Map<SnapshotRoute, Plan | undefined>();
 
-  constructor(edge: string, deps: EdgeDeps) {
+  constructor(edge: string, limits: Limits, deps: EdgeDeps) {
     this.entry = { direction: 'edge', listener: edge, audience: 'stranger', from: 'caller' };
     this.host = deps.host;
+    this.limits = limits;
     this.#deps = deps;
     this.#view = deps.views.current();
     this.#caller = edgeCallerId(this.#view.snapshot.trustDomain, edge);
     this.unrouted = new CallSubject({ direction: 'edge', listener: edge, caller: this.#caller });
-  }
-
-  /** Until the response head, milliseconds; 0 for no limit. */
-  get responseMs(): number {
-    return this.#view.snapshot.limits.responseDeadlineMs;
   }
 
   /** The plan for a call whose head is in order, or why there is none. */
@@ -69,7 +68,7 @@ export class EdgePlans {
   #planOf({ to }: SnapshotRoute): Plan | undefined {
     const { snapshot } = this.#view;
     const { links, services } = this.#deps;
-    const common = { snapshot, caller: this.#caller, entry: this.entry };
+    const common = { snapshot, caller: this.#caller, entry: this.entry, limits: this.limits };
     if (to.kind === 'export') {
       const exported = snapshot.exports.get(to.name);
       return exported && new ExportPlan({ ...common, exported, peer: 'self', services });

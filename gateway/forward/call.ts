@@ -5,9 +5,8 @@
  *   judged ── permit ──▶ sending ── response head ──▶ answering ── its end ──▶ over
  *      │                  │    ▲                          │
  *      │                  └────┘ nothing was processed    ├─ caller gone, destination broken ──▶ over
- *      └── denial ──▶ over                                └─ deadline (gRPC) ──▶ over
+ *      └── denial ──▶ over                                └─ deadline (gRPC), idle (WebSocket) ──▶ over
  */
-import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type RequestFields } from '../headers/request-fields.ts';
 import { cleanResponse, cleanTrailers, grpcStatusOf, linkReasonOf, withoutLength } from '../headers/response-fields.ts';
@@ -18,14 +17,16 @@ import { field } from '../message/names.ts';
 import { type ClientConnection, type ServerStream, type StreamReceiver, type StreamSender } from '../message/stream.ts';
 import { type ReasonCode, reasonOf, verdictOf } from '../refusal/reason.ts';
 import { type Audience, refuse } from '../refusal/refuse.ts';
-import { type CallSubject, type EndedCall, type EndedCalls } from '../telemetry/call-subject.ts';
+import { type CallSubject, type EndedCall } from '../telemetry/call-subject.ts';
 import { Answer, type Answered } from './answer.ts';
-import { type CallBudgets, type CallEnd, type CallerBudget, endOfReset } from './caller-budget.ts';
-import { type Deadlines, Due } from './deadlines.ts';
+import { type CallHost } from './call-host.ts';
+import { tooSlow } from './call-limits.ts';
+import { type CallPlan, type CallStart } from './call-start.ts';
+import { type CallEnd, type CallerBudget, endOfReset } from './caller-budget.ts';
 import { type Destination, type Outgoing, type Waiter } from './destination.ts';
 import { HeldBody } from './held-body.ts';
-import { type Reviewer } from './judgement.ts';
-import { type LiveCall, type LiveCalls } from './live-calls.ts';
+import { type LiveCall } from './live-calls.ts';
+import { TimedCall } from './timed-call.ts';
 import { type View } from './view.ts';
 
 /** Connections tried for one call, where those before have processed nothing of it. */
@@ -41,27 +42,8 @@ const DEADLINE_TRAILERS: readonly Field[] = [field('grpc-status', '4'), field('g
 const NO_TRAILERS: readonly Field[] = [];
 const NONE_TRIED: readonly ClientConnection[] = [];
 
-/** What the calls of one process share. */
-export interface CallHost {
-  readonly clock: Clock;
-  readonly deadlines: Deadlines;
-  readonly live: LiveCalls;
-  readonly budgets: CallBudgets;
-  readonly sink: EndedCalls;
-}
-
-/** What came in. */
-export interface CallStart {
-  readonly stream: ServerStream;
-  readonly head: RequestHead;
-  readonly read: RequestFields;
-  /** The request has no body. */
-  readonly end: boolean;
-  readonly audience: Audience;
-}
-
 /** A call. It ends by itself, and records itself once. */
-export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Waiter, LiveCall, Answered {
+export class Call extends TimedCall implements StreamReceiver, EndedCall, Outgoing, Waiter, LiveCall, Answered {
   readonly head: RequestHead;
   readonly read: RequestFields;
   readonly startedAtMs: number;
@@ -70,8 +52,6 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   grpcStatus = -1;
   verdict: 'permit' | 'denial' | 'error' = 'permit';
   reason: ReasonCode | undefined = undefined;
-  bytesIn = 0;
-  bytesOut = 0;
   durationMs = 0;
   following: LiveCall | undefined = undefined;
   preceding: LiveCall | undefined = undefined;
@@ -79,18 +59,14 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   readonly #host: CallHost;
   readonly #stream: ServerStream;
   readonly #audience: Audience;
-  readonly #beganAtMs: number;
   #destination: Destination | undefined = undefined;
-  #reviewer: Reviewer | undefined = undefined;
+  #plan: CallPlan | undefined = undefined;
   #budget: CallerBudget | undefined = undefined;
   #upstream: StreamSender | undefined = undefined;
   #connection: ClientConnection | undefined = undefined;
   #tried: readonly ClientConnection[] = NONE_TRIED;
   #held: HeldBody | undefined;
   #trailers: readonly Field[] = NO_TRAILERS;
-  #requestEnded: boolean;
-  /** Bytes of the body for which the caller has its credit back. */
-  #credited = 0;
   #responded = false;
   /** The destination tells when there is a connection, or none. */
   #isWaiting = false;
@@ -100,17 +76,15 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   #over = false;
 
   constructor(host: CallHost, start: CallStart, subject: CallSubject) {
-    super();
+    super(host.clock, host.deadlines, start.end);
     this.#host = host;
     this.#stream = start.stream;
     this.#audience = start.audience;
     this.head = start.head;
     this.read = start.read;
     this.subject = subject;
-    this.#requestEnded = start.end;
     this.#held = start.end ? undefined : new HeldBody();
     this.startedAtMs = host.clock.now();
-    this.#beganAtMs = host.clock.monotonic();
     host.live.add(this);
   }
 
@@ -130,26 +104,23 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     return this.#stream.protocol;
   }
 
-  leftMs(): number {
-    return this.dueAtMs === Infinity ? Infinity : Math.max(0, this.dueAtMs - this.#host.clock.monotonic());
-  }
-
   refusedUnder(view: View): ReasonCode | undefined {
-    return this.#reviewer?.refusedUnder(view, this.head, this.read);
+    return this.#plan?.refusedUnder(view, this.head, this.read);
   }
 
   /** Sends the call, unless its caller is above its budget. `limitMs` is Infinity for a call without deadline. */
-  send(destination: Destination, limitMs: number, reviewer: Reviewer): void {
-    const budget = destination.budget?.at(this.#beganAtMs);
-    const refused = budget?.enter(this.#beganAtMs);
+  send(destination: Destination, limitMs: number, plan: CallPlan): void {
+    const budget = destination.budget?.at(this.beganAtMs);
+    const refused = budget?.enter(this.beganAtMs);
     if (refused !== undefined) {
       this.refuse(refused, 'denial');
       return;
     }
     this.#budget = budget;
     this.#destination = destination;
-    this.#reviewer = reviewer;
-    if (limitMs !== Infinity) this.#host.deadlines.add(this, this.#beganAtMs + limitMs);
+    this.#plan = plan;
+    this.limits = plan.limits;
+    this.startTime(limitMs, this.read.grpc || this.head.protocol !== undefined);
     this.#attempt(destination);
   }
 
@@ -157,13 +128,14 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
   refuse(reason: ReasonCode, verdict: 'denial' | 'error'): void {
     if (this.#over) return;
     const { grpc } = this.read;
-    const refused = refuse(this.#stream, { reason, grpc, audience: this.#audience, method: this.method });
+    const told = reason === 'limit-body-rate' ? tooSlow(this.limits) : undefined;
+    const refused = refuse(this.#stream, { reason, grpc, audience: this.#audience, method: this.method, told });
     this.status = refused.status;
     this.grpcStatus = refused.grpcStatus;
     this.bytesOut = refused.bytesOut;
     this.verdict = verdict;
     this.reason = reason;
-    if (!this.#requestEnded) this.#stream.unwanted();
+    if (!this.requestEnded) this.#stream.unwanted();
     this.#finish();
   }
 
@@ -178,17 +150,26 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     this.#fail(reason, verdictOf(reason));
   }
 
-  override onDue(): void {
+  protected override get isConnected(): boolean {
+    return this.#upstream !== undefined;
+  }
+
+  protected override onLate(reason: ReasonCode): void {
     if (this.#over) return;
     // A deadline of gRPC is the caller's own, and a short one wastes as a reset does.
     if (this.read.grpc) this.#end = 'given-up';
     this.#giveUpUpstream();
     if (!this.#responded) {
-      this.refuse('deadline', 'error');
+      this.refuse(reason, verdictOf(reason));
+      return;
+    }
+    if (reason === 'limit-tunnel-idle') {
+      this.#stream.reset(ERROR_CODE.cancel);
+      this.#fail(reason);
       return;
     }
     this.#stream.finish(DEADLINE_TRAILERS);
-    if (!this.#requestEnded) this.#stream.unwanted();
+    if (!this.requestEnded) this.#stream.unwanted();
     this.grpcStatus = 4;
     this.#fail('deadline');
   }
@@ -197,19 +178,19 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
 
   onData(bytes: Uint8Array, end: boolean): void {
     this.bytesIn += bytes.length;
-    if (end) this.#requestEnded = true;
+    if (end) this.requestEnded = true;
     if (this.#over) return;
     this.#held?.add(bytes);
     this.#upstream?.write(bytes, end);
-    if (end && this.#answerEnded) this.#finish();
+    if (end) this.#ended();
   }
 
   onTrailers(trailers: readonly Field[]): void {
-    this.#requestEnded = true;
+    this.requestEnded = true;
     if (this.#over) return;
     this.#trailers = cleanTrailers(trailers);
     this.#upstream?.finish(this.#trailers);
-    if (this.#answerEnded) this.#finish();
+    this.#ended();
   }
 
   onReset(): void {
@@ -242,9 +223,8 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     }
     this.#responded = true;
     this.#held = undefined;
-    // A body may stream for as long as it likes; a gRPC deadline is for the whole call.
-    if (!this.read.grpc) this.#host.deadlines.remove(this);
-    else this.grpcStatus = grpcStatusOf(fields);
+    if (this.read.grpc) this.grpcStatus = grpcStatusOf(fields);
+    else this.#untime(head.status);
     this.status = head.status;
     const clean = head.status === 204 ? withoutLength(cleanResponse(fields)) : cleanResponse(fields);
     if (told !== undefined) {
@@ -271,9 +251,10 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
 
   uploaded(bytes: number): void {
     // For what an earlier attempt took the caller had its credit.
-    if (bytes <= this.#credited) return;
-    this.#stream.credit(bytes - this.#credited);
-    this.#credited = bytes;
+    if (bytes <= this.credited) return;
+    this.#stream.credit(bytes - this.credited);
+    this.credited = bytes;
+    if (this.requestEnded) this.movedOn();
   }
 
   broken(unprocessed: boolean): void {
@@ -325,7 +306,7 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
 
   /** Sends the call on `connection`; false when it takes no more requests, and nothing has left. */
   #open(head: RequestHead, connection: ClientConnection): boolean {
-    const isBodiless = this.#requestEnded && this.bytesIn === 0 && this.#trailers.length === 0;
+    const isBodiless = this.requestEnded && this.bytesIn === 0 && this.#trailers.length === 0;
     const answer = new Answer(this);
     this.answer = answer;
     this.#connection = connection;
@@ -355,14 +336,27 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
       for (const bytes of held.chunks) upstream.write(bytes, false);
       held.sent();
     }
-    if (this.#requestEnded) upstream.finish(this.#trailers);
+    if (this.requestEnded) upstream.finish(this.#trailers);
     // Whoever waits for 100 (Continue) may go on.
     else this.#stream.credit(0);
   }
 
+  /** A body may stream for as long as it likes; a gRPC deadline is for the whole call. */
+  #untime(status: number): void {
+    const { tunnelIdleMs } = this.limits;
+    if (tunnelIdleMs > 0 && this.head.protocol !== undefined && status < 300) this.startIdle(tunnelIdleMs);
+    else this.stopTime();
+  }
+
+  /** The request is complete. */
+  #ended(): void {
+    if (this.#answerEnded) this.#finish();
+    else this.movedOn();
+  }
+
   #complete(): void {
     if (this.#over) return;
-    if (!this.#requestEnded) {
+    if (!this.requestEnded) {
       if (this.head.protocol !== undefined && this.status < 300) {
         this.#answerEnded = true;
         return;
@@ -391,13 +385,13 @@ export class Call extends Due implements StreamReceiver, EndedCall, Outgoing, Wa
     this.#over = true;
     this.#held = undefined;
     if (this.#isWaiting) this.#destination?.leave(this);
-    const { clock, deadlines, live, sink } = this.#host;
-    deadlines.remove(this);
+    const { clock, live, sink } = this.#host;
+    this.stopTime();
     live.remove(this);
     const nowMs = clock.monotonic();
-    this.durationMs = nowMs - this.#beganAtMs;
+    this.durationMs = nowMs - this.beganAtMs;
     sink.record(this);
     // Last, since it may cut other calls.
-    this.#budget?.leave(nowMs, this.#beganAtMs, this.#end);
+    this.#budget?.leave(nowMs, this.beganAtMs, this.#end);
   }
 }

@@ -1,24 +1,25 @@
 /** What every call goes through once it has been looked up: its limit, its judgement, its way. */
 import { type RequestHead } from '../message/head.ts';
 import { type EarlyReason, type ServerStream, type StreamReceiver } from '../message/stream.ts';
+import { beyondLimit, type HeadLimits } from '../refusal/beyond-limit.ts';
 import { entryOf, type ReasonCode } from '../refusal/reason.ts';
 import { refuse } from '../refusal/refuse.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
-import { Call, type CallHost, type CallStart } from './call.ts';
+import { type CallHost } from './call-host.ts';
+import { type CallPlan, type CallStart } from './call-start.ts';
+import { Call } from './call.ts';
 import { type EntryPoint } from './entry-point.ts';
-import { judge, type Judge, type Reviewer } from './judgement.ts';
+import { judge, type Judge } from './judgement.ts';
 import { limitOf } from './limit.ts';
 
 /** Who judges a call that has a place to go. */
-export interface Plan extends Judge, Reviewer {
+export interface Plan extends Judge, CallPlan {
   readonly unjudged: CallSubject;
 }
 
 /** What came in, and where. */
 export interface Entering extends Omit<CallStart, 'audience'> {
   readonly entry: EntryPoint;
-  /** Until the response head, milliseconds; 0 for no limit. */
-  readonly responseMs: number;
 }
 
 /** A call that is refused before it has a place to go. */
@@ -31,8 +32,8 @@ export function enterRefused(host: CallHost, entering: Entering, subject: CallSu
 
 /** A call that goes where `plan` says, if it may. */
 export function enter(host: CallHost, entering: Entering, plan: Plan): StreamReceiver {
-  const { entry, stream, head, read, end, responseMs } = entering;
-  const limitMs = limitOf(read, entry.from, responseMs);
+  const { entry, stream, head, read, end } = entering;
+  const limitMs = limitOf(read, entry.from, plan.limits.responseMs);
   if (limitMs === undefined) return enterRefused(host, entering, plan.unjudged, 'deadline-malformed');
   const judgement = judge(plan, head, read);
   const call = new Call(host, { stream, head, read, end, audience: entry.audience }, judgement.subject);
@@ -47,13 +48,22 @@ export interface EarlyRefusal {
   readonly head: Partial<RequestHead>;
   readonly stream: ServerStream | undefined;
   readonly protocol: 'http1' | 'http2';
+  readonly limits: HeadLimits;
 }
 
 /** Answers a request that the engine refused, where it still can be answered, and records it like any refusal. */
 export function refuseEarly(host: CallHost, entry: EntryPoint, subject: CallSubject, early: EarlyRefusal): void {
-  const { reason, head, stream, protocol } = early;
+  const { reason, head, stream, protocol, limits } = early;
   const method = head.method?.value ?? '';
-  const answered = stream && refuse(stream, { reason, grpc: false, audience: entry.audience, method });
+  const answered =
+    stream &&
+    refuse(stream, {
+      reason,
+      grpc: false,
+      audience: entry.audience,
+      method,
+      told: beyondLimit(reason, limits),
+    });
   host.sink.record({
     subject,
     startedAtMs: host.clock.now(),

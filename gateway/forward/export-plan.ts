@@ -1,5 +1,6 @@
 /** What becomes of calls to one of our exports by one caller: the export's policy, the way to the service. */
 import { exportPolicy, type Policy } from '../../federation/policy/decide.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type Snapshot, type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type RequestFields } from '../headers/request-fields.ts';
@@ -7,6 +8,7 @@ import { type RequestHead } from '../message/head.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { matchExport, normaliseHost } from '../routing/match.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
+import { type CallLimits, callLimits } from './call-limits.ts';
 import { BudgetHandle, type CallerBudgets } from './caller-budget.ts';
 import { type EntryPoint } from './entry-point.ts';
 import { denialIn, judge, type Judge, type JudgedCall, type Judgement } from './judgement.ts';
@@ -24,6 +26,8 @@ export interface ExportPlanOptions {
   /** Gateway ID of the peer. */
   readonly gateway?: string | undefined;
   readonly entry: EntryPoint;
+  /** Those of the listener. */
+  readonly limits: Limits;
   readonly services: Services;
   /** Of calls that come over links. */
   readonly budgets?: CallerBudgets | undefined;
@@ -31,6 +35,7 @@ export interface ExportPlanOptions {
 
 /** One caller's plan for one export, for as long as the snapshot stands. */
 export class ExportPlan implements Judge {
+  readonly limits: CallLimits;
   readonly #options: ExportPlanOptions;
   readonly #subjects: Subjects;
   readonly #policy: Policy;
@@ -43,6 +48,7 @@ export class ExportPlan implements Judge {
     const { direction, listener } = entry;
     const budget = options.budgets && new BudgetHandle(options.budgets, peer, caller);
     this.#options = options;
+    this.limits = callLimits(options.limits, exported.limits);
     this.#policy = exportPolicy({ exported, caller, peer });
     this.#subjects = new Subjects({ direction, listener, caller, peer, gateway, export: exported.name });
     this.#destination = new ServiceDestination({ exported, caller, gatewayId: snapshot.gatewayId, services, budget });

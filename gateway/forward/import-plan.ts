@@ -1,5 +1,6 @@
 /** What becomes of calls to one import by one caller: its state, our own policy, the way to the peer. */
 import { importPolicy, type Policy } from '../../federation/policy/decide.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type Snapshot, type SnapshotImport } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type RequestFields } from '../headers/request-fields.ts';
@@ -7,6 +8,7 @@ import { type RequestHead } from '../message/head.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { normaliseHost } from '../routing/match.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
+import { type CallLimits, callLimits } from './call-limits.ts';
 import { type CallerBudgets } from './caller-budget.ts';
 import { type EntryPoint } from './entry-point.ts';
 import { denialIn, judge, type Judge, type JudgedCall, type Judgement } from './judgement.ts';
@@ -20,12 +22,15 @@ export interface ImportPlanOptions {
   readonly imported: SnapshotImport;
   readonly caller: SpiffeId;
   readonly entry: EntryPoint;
+  /** Those of the listener. */
+  readonly limits: Limits;
   readonly links: PeerLinks;
   readonly budgets: CallerBudgets;
 }
 
 /** One caller's plan for one import, for as long as the snapshot stands. */
 export class ImportPlan implements Judge {
+  readonly limits: CallLimits;
   readonly #options: ImportPlanOptions;
   readonly #subjects: Subjects;
   readonly #policy: Policy;
@@ -37,6 +42,7 @@ export class ImportPlan implements Judge {
     const { snapshot, imported, caller, entry, links, budgets } = options;
     const peer = snapshot.peers.get(imported.peer);
     this.#options = options;
+    this.limits = callLimits(options.limits);
     this.#policy = importPolicy({ imported, caller });
     this.#subjects = new Subjects({
       direction: entry.direction,

@@ -7,7 +7,12 @@
  */
 import { type FieldLine } from './field-line.ts';
 import { HeadReader } from './head-reader.ts';
-import { CHUNK_DIGITS_MAX, CHUNK_EXTENSION_BYTES_MAX, MESSAGE_EXTENSION_BYTES_MAX } from './limits.ts';
+import {
+  CHUNK_DIGITS_MAX,
+  CHUNK_EXTENSION_BYTES_MAX,
+  type Http1Limits,
+  MESSAGE_EXTENSION_BYTES_MAX,
+} from './limits.ts';
 import { type LineCache } from './line-cache.ts';
 import { CHUNKED, UNTIL_CLOSE } from './request-head.ts';
 
@@ -42,8 +47,8 @@ export class BodyReader {
   #extension = '';
   #extensionBytes = 0;
 
-  constructor(cache: LineCache<FieldLine>) {
-    this.#trailers = new HeadReader('trailers', cache);
+  constructor(cache: LineCache<FieldLine>, limits: Http1Limits) {
+    this.#trailers = new HeadReader({ part: 'trailers', cache, limits });
   }
 
   /** Whether the body is complete. */

@@ -16,7 +16,7 @@ import { BodyWriter } from './body-writer.ts';
 import { type ClientStreamOwner, Http1ClientStream } from './client-stream.ts';
 import { HeadReader } from './head-reader.ts';
 import { UNWRITABLE, writeRequestHead } from './head-writer.ts';
-import { INTERIM_RESPONSES_MAX, WINDOW_BYTES } from './limits.ts';
+import { type Http1Limits, INTERIM_RESPONSES_MAX, STRANGER_HTTP1 } from './limits.ts';
 import { UNTIL_CLOSE } from './request-head.ts';
 import { isStatusLine, type ReadResponse, readResponseHead } from './response-head.ts';
 import { ResponseHeads } from './response-heads.ts';
@@ -28,6 +28,8 @@ import { type Wire } from './wire.ts';
 export interface Http1ClientOptions {
   /** For a backend that minds the case of names; lower case if not given. */
   readonly spelling?: Spelling | undefined;
+  /** Of responses; {@link STRANGER_HTTP1} if not given. */
+  readonly limits?: Http1Limits;
   /** Told when the connection takes the next request. */
   readonly onIdle?: () => void;
   /** Of connections to the same server, which says the same on all of them; the connection's own if not given. */
@@ -53,6 +55,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   staleReset = false;
   readonly #options: Http1ClientOptions;
   readonly #heads: ResponseHeads;
+  readonly #windowBytes: number;
   readonly #reader: HeadReader;
   readonly #bodyReader: BodyReader;
   #phase = IDLE;
@@ -74,10 +77,12 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     this.wire = wire;
     this.body = new BodyWriter(wire.outlet.output);
     this.#options = options;
+    const limits = options.limits ?? STRANGER_HTTP1;
+    this.#windowBytes = limits.windowBytes;
     this.#heads = options.heads ?? new ResponseHeads();
-    const { lines } = this.#heads;
-    this.#reader = new HeadReader('response', lines, isStatusLine);
-    this.#bodyReader = new BodyReader(lines);
+    const { lines: cache } = this.#heads;
+    this.#reader = new HeadReader({ part: 'response', cache, limits, isStart: isStatusLine });
+    this.#bodyReader = new BodyReader(cache, limits);
   }
 
   get usable(): boolean {
@@ -275,7 +280,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   }
 
   #pace(): void {
-    const pause = this.#phase !== CLOSED && this.#uncredited > WINDOW_BYTES;
+    const pause = this.#phase !== CLOSED && this.#uncredited > this.#windowBytes;
     if (pause === this.#paused) return;
     this.#paused = pause;
     if (pause) this.wire.pause();

@@ -1,7 +1,6 @@
 /** One field line of HTTP/1.1 and what it means to the framing; the same bytes on a connection give the same object. */
 import { Field } from '../message/field.ts';
 import { fieldName } from '../message/names.ts';
-import { NAME_BYTES_MAX } from './limits.ts';
 
 /** Fields that the engine reads or keeps to one connection (RFC 9110 §7.6.1); all others are ORDINARY. */
 export const KIND = {
@@ -83,11 +82,6 @@ export function parseFieldLine(line: string): FieldLine | undefined {
   if (!VALUE.test(value)) return undefined;
   const lower = name.toLowerCase();
   return new FieldLine(new Field(fieldName(lower), value, SECRET.has(lower)), kindOf(lower));
-}
-
-/** Whether the name of a line that `parseFieldLine` took is longer than names may be. */
-export function isNameTooLong(line: FieldLine): boolean {
-  return line.field.name.text.length > NAME_BYTES_MAX;
 }
 
 function isBlank(code: number): boolean {

@@ -5,8 +5,8 @@
  *       │ no line, too long     │ not a field, over a limit
  *       └──────────▶ BAD ◀──────┘
  */
-import { type FieldLine, isNameTooLong } from './field-line.ts';
-import { HEADER_BYTES_MAX, HEADER_FIELDS_MAX, START_LINE_BYTES_MAX } from './limits.ts';
+import { type FieldLine } from './field-line.ts';
+import { type Http1Limits, START_LINE_REST_BYTES_MAX } from './limits.ts';
 import { type LineCache } from './line-cache.ts';
 
 const START = 0;
@@ -33,6 +33,15 @@ export type HeadProblem =
 /** What is read: heads start with a line of their own, and a few empty lines before a request are passed over. */
 export type HeadPart = 'request' | 'response' | 'trailers';
 
+/** What lines are read with. */
+export interface HeadReaderOptions {
+  readonly part: HeadPart;
+  readonly cache: LineCache<FieldLine>;
+  readonly limits: Http1Limits;
+  /** Judges a start line as soon as it has come: who speaks another protocol may never send more. */
+  readonly isStart?: (line: string) => boolean;
+}
+
 /** Reads one head after another. */
 export class HeadReader {
   /** Without its line end. */
@@ -41,7 +50,8 @@ export class HeadReader {
   problem: HeadProblem | undefined = undefined;
   readonly #part: HeadPart;
   readonly #cache: LineCache<FieldLine>;
-  readonly #isStart: (line: string) => boolean;
+  readonly #limits: Http1Limits;
+  readonly #isStart: ((line: string) => boolean) | undefined;
   #state: number;
   #emptyLines = 0;
   #fieldBytes = 0;
@@ -49,9 +59,9 @@ export class HeadReader {
   #held: Buffer = Buffer.alloc(0);
   #heldBytes = 0;
 
-  /** `isStart` judges a start line as soon as it has come: who speaks another protocol may never send more. */
-  constructor(part: HeadPart, cache: LineCache<FieldLine>, isStart: (line: string) => boolean = () => true) {
+  constructor({ part, cache, limits, isStart }: HeadReaderOptions) {
     this.#isStart = isStart;
+    this.#limits = limits;
     this.#part = part;
     this.#cache = cache;
     this.#state = part === 'trailers' ? FIELDS : START;
@@ -148,7 +158,9 @@ export class HeadReader {
 
   /** Characters that the line may have without its line end. */
   #room(): number {
-    return this.#state === START ? START_LINE_BYTES_MAX : Math.max(0, HEADER_BYTES_MAX - this.#fieldBytes - 2);
+    const { headerBytesMax, targetBytesMax } = this.#limits;
+    if (this.#state === START) return START_LINE_REST_BYTES_MAX + targetBytesMax;
+    return Math.max(0, headerBytesMax - this.#fieldBytes - 2);
   }
 
   /** A line up to its LF, in the order that reading it byte by byte would find its faults. */
@@ -167,7 +179,7 @@ export class HeadReader {
   #start(line: string): void {
     if (line !== '') {
       this.startLine = line;
-      if (this.#isStart(line)) this.#state = FIELDS;
+      if (this.#isStart?.(line) !== false) this.#state = FIELDS;
       else this.#malformed();
       return;
     }
@@ -180,8 +192,8 @@ export class HeadReader {
     this.#fieldBytes += line.length + 2;
     const parsed = this.#cache.get(line);
     if (parsed === undefined) this.#malformed();
-    else if (isNameTooLong(parsed)) this.#bad('limit-header-bytes');
-    else if (this.lines.length >= HEADER_FIELDS_MAX) this.#bad('limit-header-fields');
+    else if (parsed.field.name.text.length > this.#limits.headerNameBytesMax) this.#bad('limit-header-bytes');
+    else if (this.lines.length >= this.#limits.headerFieldsMax) this.#bad('limit-header-fields');
     else this.lines.push(parsed);
   }
 

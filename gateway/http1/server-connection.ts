@@ -17,22 +17,12 @@ import { NOTHING, readBody } from './body-sink.ts';
 import { BodyWriter } from './body-writer.ts';
 import { type FieldLine, parseFieldLine } from './field-line.ts';
 import { HeadReader } from './head-reader.ts';
-import { WINDOW_BYTES } from './limits.ts';
+import { type Http1Limits, STRANGER_HTTP1 } from './limits.ts';
 import { LineCache } from './line-cache.ts';
 import { type ReadRequest, readRequestHead, type RequestHeadOptions, UNREAD_REQUEST } from './request-head.ts';
 import { Http1ServerStream, type StreamOwner } from './server-stream.ts';
 import { parseStartLine, type StartLine } from './start-line.ts';
 import { type Wire } from './wire.ts';
-
-/** Time for the head of a request, from the connection's start or the request's first byte (security.md §3). */
-const HEADERS_TIMEOUT_MS = 10_000;
-
-/** How long an idle connection is kept (security.md §3). */
-const IDLE_TIMEOUT_MS = 5 * 60_000;
-
-/** Slower bodies are cut: this many bytes are to come in each such time (security.md §3: 500 bytes/s). */
-const PROGRESS_TIME_MS = 30_000;
-const PROGRESS_BYTES = 15_000;
 
 /** Clients wait about a second for 100 (Continue); then it is sent even if nobody asked for the body yet. */
 const CONTINUE_AFTER_MS = 1_000;
@@ -45,10 +35,7 @@ export interface Http1ServerOptions {
   readonly scheme: 'http' | 'https';
   /** Take targets in absolute form, whose authority then counts and not Host's. Default: refused. */
   readonly allowAbsoluteForm?: boolean;
-  /** Cut bodies that come slower than 500 bytes/s over 30 s: for strangers. */
-  readonly demandsProgress?: boolean;
-  readonly headersTimeoutMs?: number;
-  readonly idleTimeoutMs?: number;
+  readonly limits?: Http1Limits;
   /** The time of the first `tick`, milliseconds of a monotonic clock. */
   readonly nowMs?: number;
 }
@@ -65,11 +52,11 @@ export class Http1ServerConnection implements StreamOwner {
   readonly wire: Wire;
   readonly body: BodyWriter;
   readonly #listener: RequestListener;
-  readonly #options: Http1ServerOptions;
+  readonly #limits: Http1Limits;
   readonly #headOptions: RequestHeadOptions;
   readonly #reader: HeadReader;
   readonly #bodyReader: BodyReader;
-  readonly #startLines = new LineCache<StartLine>(parseStartLine);
+  readonly #startLines: LineCache<StartLine>;
   /** Of the head that is being read. */
   #start: StartLine | undefined;
   #phase = HEAD;
@@ -87,25 +74,27 @@ export class Http1ServerConnection implements StreamOwner {
   #outEnded = false;
   #inEnded = false;
   #nowMs: number;
-  /** Start of the phase, or of the head's first byte, or of what `PROGRESS_TIME_MS` measures. */
+  /** Start of the phase, or of the head's first byte. */
   #sinceMs: number;
-  #progressBytes = 0;
 
   constructor(wire: Wire, listener: RequestListener, options: Http1ServerOptions) {
     this.wire = wire;
     this.body = new BodyWriter(wire.outlet.output);
     this.#listener = listener;
-    this.#options = options;
+    const limits = options.limits ?? STRANGER_HTTP1;
+    this.#limits = limits;
     this.#headOptions = {
       scheme: field(':scheme', options.scheme),
       allowAbsoluteForm: options.allowAbsoluteForm ?? false,
     };
-    const lines = new LineCache<FieldLine>(parseFieldLine);
-    this.#reader = new HeadReader('request', lines, (line) => {
+    this.#startLines = new LineCache<StartLine>((line) => parseStartLine(line, limits.targetBytesMax));
+    const cache = new LineCache<FieldLine>(parseFieldLine);
+    const isStart = (line: string): boolean => {
       this.#start = this.#startLines.get(line);
       return this.#start !== undefined;
-    });
-    this.#bodyReader = new BodyReader(lines);
+    };
+    this.#reader = new HeadReader({ part: 'request', cache, limits, isStart });
+    this.#bodyReader = new BodyReader(cache, limits);
     this.#nowMs = options.nowMs ?? 0;
     this.#sinceMs = this.#nowMs;
   }
@@ -236,14 +225,11 @@ export class Http1ServerConnection implements StreamOwner {
 
   /** Reads from the socket only what can be dealt with. */
   #pace(): void {
-    const pause = this.#phase < CLOSING && (this.#ahead !== undefined || this.#uncredited > WINDOW_BYTES);
+    const pause = this.#phase < CLOSING && (this.#ahead !== undefined || this.#uncredited > this.#limits.windowBytes);
     if (pause === this.#paused) return;
     this.#paused = pause;
     if (pause) this.wire.pause();
-    else {
-      this.#restartProgress();
-      this.wire.resume();
-    }
+    else this.wire.resume();
   }
 
   #readHead(bytes: Buffer, from: number): number {
@@ -289,7 +275,7 @@ export class Http1ServerConnection implements StreamOwner {
     this.#stream = stream;
     this.#served += 1;
     this.#phase = end ? WAIT : BODY;
-    this.#restartProgress();
+    this.#sinceMs = this.#nowMs;
     stream.receiver = this.#listener.onRequest(stream, request.head, end && !isTunnel);
   }
 
@@ -300,7 +286,6 @@ export class Http1ServerConnection implements StreamOwner {
     const reader = this.#bodyReader;
     const { at, size } = readBody(reader, bytes, from, stream);
     this.#uncredited += size;
-    this.#progressBytes += size;
     if (reader.bad) this.#bodyBroken(stream);
     return at;
   }
@@ -355,13 +340,8 @@ export class Http1ServerConnection implements StreamOwner {
     else stream?.broke(code);
   }
 
-  #restartProgress(): void {
-    this.#sinceMs = this.#nowMs;
-    this.#progressBytes = 0;
-  }
-
   #tickHead(passedMs: number): void {
-    const { headersTimeoutMs = HEADERS_TIMEOUT_MS, idleTimeoutMs = IDLE_TIMEOUT_MS } = this.#options;
+    const { headersTimeoutMs, idleTimeoutMs } = this.#limits;
     if (!this.#reader.fresh) {
       if (passedMs >= headersTimeoutMs) this.#refuse('headers-timeout', this.#readable());
     } else if (passedMs >= (this.#served === 0 ? headersTimeoutMs : idleTimeoutMs)) {
@@ -371,17 +351,6 @@ export class Http1ServerConnection implements StreamOwner {
 
   #tickBody(passedMs: number): void {
     const stream = this.#stream;
-    if (stream === undefined) return;
-    if (stream.expects) {
-      if (passedMs >= CONTINUE_AFTER_MS) stream.inform({ status: 100, fields: [] });
-      return;
-    }
-    if (this.#options.demandsProgress !== true || this.#paused || passedMs < PROGRESS_TIME_MS) return;
-    if (this.#progressBytes >= PROGRESS_BYTES) {
-      this.#restartProgress();
-      return;
-    }
-    this.#lost(ERROR_CODE.cancel);
-    this.wire.cut();
+    if (stream?.expects === true && passedMs >= CONTINUE_AFTER_MS) stream.inform({ status: 100, fields: [] });
   }
 }

@@ -2,7 +2,7 @@
 import { Field } from '../message/field.ts';
 import { fieldName } from '../message/names.ts';
 import { type EarlyReason } from '../message/stream.ts';
-import { METHOD_BYTES_MAX, TARGET_BYTES_MAX } from './limits.ts';
+import { METHOD_BYTES_MAX } from './limits.ts';
 
 /** A request line. Its fields are shared by all requests of a connection that begin with it. */
 export interface StartLine {
@@ -39,7 +39,7 @@ export function isAuthority(text: string): boolean {
 }
 
 /** Reads a request line; `undefined` when it is none. */
-export function parseStartLine(line: string): StartLine | undefined {
+export function parseStartLine(line: string, targetBytesMax: number): StartLine | undefined {
   const first = line.indexOf(' ');
   const last = line.lastIndexOf(' ');
   if (first < 1 || last === first) return undefined;
@@ -49,7 +49,7 @@ export function parseStartLine(line: string): StartLine | undefined {
   if (version === null || method.length > METHOD_BYTES_MAX || !METHOD.test(method)) return undefined;
   const minor = Number(version[2]);
   const read = { method: new Field(METHOD_NAME, method), path: new Field(PATH_NAME, target), minor };
-  if (target.length > TARGET_BYTES_MAX) return { ...read, absolute: undefined, problem: 'limit-target' };
+  if (target.length > targetBytesMax) return { ...read, absolute: undefined, problem: 'limit-target' };
   if (!/^[\x21-\x7e]+$/.test(target)) return undefined;
   if (version[1] !== '1' || minor > 1) return { ...read, absolute: undefined, problem: 'version-unsupported' };
   return { ...read, ...parseTarget(method, target) };

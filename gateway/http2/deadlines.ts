@@ -22,6 +22,8 @@ export class Deadlines {
   #blockMs = -1;
   #stallMs = -1;
   #announcedMs = -1;
+  #idleMs = -1;
+  #lastStreamId = 0;
 
   constructor(connection: Connection, dispatch: FrameDispatch) {
     this.#connection = connection;
@@ -42,7 +44,18 @@ export class Deadlines {
       else this.#connection.drain();
     }
     this.#resetStalled(nowMs);
+    this.#endIdle(nowMs);
     return undefined;
+  }
+
+  /** PINGs keep nothing alive: a stranger's connection is for calls. */
+  #endIdle(nowMs: number): void {
+    const { limits, table, phase, isServer, lastPeerStreamId } = this.#connection;
+    if (limits.idleTimeoutMs === undefined || !isServer || phase !== 'open') return;
+    const isIdle = table.size === 0 && lastPeerStreamId === this.#lastStreamId;
+    this.#lastStreamId = lastPeerStreamId;
+    if (!isIdle || this.#idleMs < 0) this.#idleMs = nowMs;
+    else if (nowMs - this.#idleMs >= limits.idleTimeoutMs) this.#connection.shutdown();
   }
 
   /** A frame that has begun, other than DATA. */

@@ -46,12 +46,14 @@ export interface ConnectionLimits {
   readonly controlFramesMax: number;
   /** After so long with bytes waiting on a stream and nearly none taken, and a tenth more, it is reset; `undefined` for never. */
   readonly stallTimeoutMs: number | undefined;
+  /** After so long without a stream a server's end takes no more and closes; `undefined` for never. */
+  readonly idleTimeoutMs: number | undefined;
 }
 
 /** Credit of a connection is announced at half its window, and at so much in any case: what is not announced nobody can use. */
 export const CONNECTION_CREDIT_BYTES_MAX = 16 * 1024 * 1024;
 
-/** For callers and services outside any link. */
+/** For callers and services outside any link, where nothing else is configured. */
 export const STRANGER_CONNECTION: ConnectionLimits = {
   streamsMax: 100,
   streamWindowBytes: 64 * 1024,
@@ -74,6 +76,7 @@ export const STRANGER_CONNECTION: ConnectionLimits = {
   controlFramesMax: 1_000,
   // A paused download is legitimate for minutes; what it holds is bounded by its window.
   stallTimeoutMs: 300_000,
+  idleTimeoutMs: 300_000,
 };
 
 /** For links: shared by a whole mesh, so abuse is reported and the caller at fault is cut at its own gateway, not the link. */
@@ -96,4 +99,5 @@ export const LINK_CONNECTION: ConnectionLimits = {
   resetShareMax: 0.2,
   glitchesMax: Infinity,
   stallTimeoutMs: undefined,
+  idleTimeoutMs: undefined,
 };

@@ -2,7 +2,7 @@
 import { type Snapshot, type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId, trustDomainOf, trySpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { enter, enterRefused, type Entering, refuseEarly } from '../forward/enter.ts';
 import { type EntryPoint } from '../forward/entry-point.ts';
 import { ExportPlan } from '../forward/export-plan.ts';
@@ -16,6 +16,7 @@ import { type RequestHead } from '../message/head.ts';
 import { type EarlyReason, type RequestListener, type ServerStream, type StreamReceiver } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { matchExport } from '../routing/match.ts';
+import { linkHttp2 } from '../socket/connection-limits.ts';
 import { CallSubject } from '../telemetry/call-subject.ts';
 import { type InboundTunnels } from './tunnels.ts';
 
@@ -68,8 +69,7 @@ export class InboundCalls implements RequestListener {
     const { host } = this.#deps;
     const { snapshot } = this.#refresh();
     const read = readRequestFields(head);
-    const responseMs = snapshot.limits.responseDeadlineMs;
-    const entering: Entering = { stream, head, read, end, entry: ENTRY, responseMs };
+    const entering: Entering = { stream, head, read, end, entry: ENTRY };
     const isTunnel = head.method.value === 'CONNECT' && head.protocol === undefined;
     const headIs = isTunnel ? tunnelProblem(read) : headProblem(head, read);
     const problem = headIs ?? this.#hopsProblem(read.linkHops);
@@ -85,7 +85,8 @@ export class InboundCalls implements RequestListener {
   }
 
   onRefused(reason: EarlyReason, head: Partial<RequestHead>, stream: ServerStream | undefined): void {
-    refuseEarly(this.#deps.host, ENTRY, this.#anonymous, { reason, head, stream, protocol: 'http2' });
+    const limits = linkHttp2(this.#view.snapshot.limits);
+    refuseEarly(this.#deps.host, ENTRY, this.#anonymous, { reason, head, stream, protocol: 'http2', limits });
   }
 
   #tunnel({ stream, head, end }: Entering, caller: SpiffeId, snapshot: Snapshot): StreamReceiver {
@@ -129,8 +130,9 @@ export class InboundCalls implements RequestListener {
     const { peer, identity } = this.#link;
     const { host, services } = this.#deps;
     const from = { caller: caller.id, peer: peer.name, gateway: identity.id };
+    const { limits } = snapshot;
     const budgets = host.budgets.inbound;
-    const plan = new ExportPlan({ snapshot, exported, ...from, entry: ENTRY, services, budgets });
+    const plan = new ExportPlan({ snapshot, exported, ...from, entry: ENTRY, limits, services, budgets });
     caller.plans.set(authority, plan);
     return plan;
   }

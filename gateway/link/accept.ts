@@ -2,19 +2,23 @@
 import { type Clock } from '../../base/clock.ts';
 import { type Logger } from '../../base/log.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
-import { type AcceptLimits } from '../../trust-bundles/tls/accept.ts';
 import { type BindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { acceptLimits } from '../listen/accept-limits.ts';
+import { linkHttp2 } from '../socket/connection-limits.ts';
 import { serveLink, type AcceptedLink, type AcceptLinkOptions, type AdmittedConnection } from './accepted-link.ts';
 import { peerOf, verifyPeerGateway } from './gateway-identity.ts';
 
 /** Links under our old SVID are turned away one by one, so that a peer always has one left while it dials anew. */
 const TURN_AWAY_EVERY_MS = 2_000;
 
+/** The dialler's PINGs come more often: a link that is silent for so long has probably lost it. */
+const PROBE_MS_MAX = 30_000;
+
 /** What the jump listener needs. */
-export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'onLink'> {
+export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'limits' | 'onLink'> {
   readonly address: ServerAddress;
   /** Default `bindServer`. */
   readonly bind?: BindServer | undefined;
@@ -22,7 +26,6 @@ export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'onLink'> {
   readonly snapshot: SnapshotSource;
   /** Serves whoever redeems an invite. */
   readonly onJoin: (connection: StrangerConnection) => void;
-  readonly limits?: Partial<AcceptLimits>;
 }
 
 /** A bound jump listener. Disposing of it cuts its links. */
@@ -41,18 +44,21 @@ export interface LinkListener extends AsyncDisposable {
 /** Listens. Throws what `listenMutualTls` throws. */
 export async function listenForLinks(options: LinkListenerOptions): Promise<LinkListener> {
   const { snapshot, svid, clock, log } = options;
+  const { limits } = snapshot.current();
+  const keepAliveProbeMs = Math.min(limits.keepAliveProbeMs, PROBE_MS_MAX);
   const connections = new Set<AdmittedConnection>();
   const watchers = new Set<(peer: string) => void>();
   const onLink = (link: AcceptedLink): void => {
     for (const watcher of [...watchers]) watcher(link.peer.name);
   };
+  const serving = { ...options, limits: linkHttp2(limits), onLink };
   const onConnection = (connection: VerifiedConnection): void => {
     const peer = peerOf(snapshot.current(), connection.identity);
     if (peer === undefined) {
       connection.socket.destroy();
       return;
     }
-    const admitted = serveLink(connection, peer, { ...options, onLink });
+    const admitted = serveLink(connection, peer, serving);
     connections.add(admitted);
     void admitted.closed.then(() => connections.delete(admitted));
   };
@@ -66,7 +72,7 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
     stranger: { alpn: ['jumpgate-join'], onConnection: options.onJoin },
     log,
     clock,
-    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    limits: { ...acceptLimits(limits), keepAliveProbeMs },
   });
   const watches = [
     snapshot.watch(() => closeUntrusted(connections, options)),

@@ -6,7 +6,7 @@ import { type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
 import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
 import { readRequestFields } from '../headers/request-fields.ts';
-import { LINK_CONNECTION } from '../http2/limits.ts';
+import { type ConnectionLimits } from '../http2/limits.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type Field } from '../message/field.ts';
 import { type RequestHead } from '../message/head.ts';
@@ -57,6 +57,7 @@ export interface LinkServices {
 /** How a link is served. */
 export interface AcceptLinkOptions extends LinkServices {
   readonly hello: Hello;
+  readonly limits: ConnectionLimits;
   /** Told when the hello of the other end was good. */
   readonly onLink: (link: AcceptedLink) => void;
   readonly buffers: BufferPool;
@@ -113,7 +114,7 @@ class ServedLink implements AdmittedConnection, RequestListener {
   #ordinary: Field | undefined;
 
   constructor(connection: VerifiedConnection, peer: SnapshotPeer, options: AcceptLinkOptions) {
-    const { buffers, clock, log } = options;
+    const { buffers, clock, limits, log } = options;
     this.identity = connection.identity;
     this.peer = peer;
     this.#options = options;
@@ -125,7 +126,7 @@ class ServedLink implements AdmittedConnection, RequestListener {
       scheme: 'https',
       listener: this,
       clock,
-      limits: LINK_CONNECTION,
+      limits,
       pool: buffers,
       onError: (code, reason) => log.warn('link ended with an error', { ...facts, code, reason }),
       onAbuse: () => log.warn('link resets more of its calls than callers have reason to', facts),

@@ -8,10 +8,10 @@ import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { LINK_CONNECTION } from '../http2/limits.ts';
 import { type RequestHead } from '../message/head.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type ClientConnection, type ResponseReceiver, type StreamSender } from '../message/stream.ts';
+import { linkHttp2 } from '../socket/connection-limits.ts';
 import { type ConnectedHttp2, connectHttp2 } from '../socket/http2-socket.ts';
 import { verifyGatewayOf } from './gateway-identity.ts';
 import {
@@ -87,7 +87,7 @@ export async function dialLink(options: DialLinkOptions): Promise<DialledLink> {
     clock,
     ...(lookup === undefined ? {} : { lookup }),
   });
-  const http2 = connectHttp2(connection.socket, { clock, limits: LINK_CONNECTION, pool: buffers });
+  const http2 = connectHttp2(connection.socket, { clock, limits: linkHttp2(options.snapshot().limits), pool: buffers });
   try {
     const theirs = await exchangeHello(http2, options);
     if (theirs.trustDomain !== peer.trustDomain) throw failure('hello', `expected a hello of ${peer.trustDomain}`);

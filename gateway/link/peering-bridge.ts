@@ -36,13 +36,14 @@ import { BUNDLE_AUTHORITY } from './hello.ts';
 import { type LinkPool } from './pool.ts';
 import { UnreadBody } from './small-body.ts';
 
-/** One stream per instance of every peer, with room for those being fenced; all may break at once when links do. */
+/** Towards our control process: one stream per instance of every peer, with room for those being fenced; all may break at once when links do. */
 const LOCAL_LIMITS: ConnectionLimits = {
   ...STRANGER_CONNECTION,
   streamsMax: 1_000,
   resetsMax: 10_000,
   glitchesMax: Infinity,
   stallTimeoutMs: undefined,
+  idleTimeoutMs: undefined,
 };
 
 /** Control streams that one link may have open: one, and those that are being replaced. */
@@ -65,6 +66,8 @@ const HTTPS = field(':scheme', 'https');
 export interface PeeringBridgeOptions {
   readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'clientSocket' | 'token'>;
   readonly pool: LinkPool;
+  /** Of links: siblings hand calls over that are to go on one. */
+  readonly limits: ConnectionLimits;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -78,6 +81,15 @@ export interface PeeringBridge extends AsyncDisposable {
 /** Binds the local socket. Throws what `bindServer` throws. */
 export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<PeeringBridge> {
   const { clock } = options;
+  const { resetsMax, streamsMax } = LOCAL_LIMITS;
+  const limits: ConnectionLimits = {
+    ...options.limits,
+    streamsMax: options.limits.streamsMax + streamsMax,
+    // It is near, and a caller who resets has been judged by the sibling.
+    growthBytesMax: 0,
+    resetsMax,
+    resetShareMax: undefined,
+  };
   const sockets = new Set<Socket>();
   const listener: RequestListener = {
     onRequest: (stream, head, end) => callOut(stream, head, end, options),
@@ -86,7 +98,7 @@ export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    serveHttp2(socket, { scheme: 'http', listener, clock, limits: LOCAL_LIMITS });
+    serveHttp2(socket, { scheme: 'http', listener, clock, limits });
   });
   await bindServer(server, { kind: 'unix', path: options.runtime.clientSocket });
   const local = new LocalServer(options);

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { type Clock } from '../../base/clock.ts';
 import { TOKEN_FIELD } from '../../federation/peering/service.ts';
 import { type PeerLinks } from '../forward/peer-destination.ts';
-import { LINK_CONNECTION } from '../http2/limits.ts';
+import { type ConnectionLimits } from '../http2/limits.ts';
 import { type Field } from '../message/field.ts';
 import { type RequestHead } from '../message/head.ts';
 import { field } from '../message/names.ts';
@@ -19,6 +19,8 @@ export interface SiblingLinksOptions {
   /** Where the worker with an index serves. */
   readonly socketOf: (worker: number) => string;
   readonly token: string;
+  /** Of links. */
+  readonly limits: ConnectionLimits;
   readonly clock: Clock;
 }
 
@@ -70,8 +72,8 @@ export class SiblingLinks implements PeerLinks {
 
   /** It takes requests at once: they leave when the socket is connected, or are reset. */
   #connect(worker: number): Sibling {
-    const { clock, socketOf } = this.#options;
-    const connection = connectHttp2(connect(socketOf(worker)), { clock, limits: LINK_CONNECTION });
+    const { clock, limits, socketOf } = this.#options;
+    const connection = connectHttp2(connect(socketOf(worker)), { clock, limits });
     const sibling = { connection, ways: new Map<string, SiblingWay>() };
     this.#siblings.set(worker, sibling);
     void connection.closed.then(() => {

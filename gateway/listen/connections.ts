@@ -2,18 +2,15 @@
 import { type Duplex } from 'node:stream';
 
 import { type Clock } from '../../base/clock.ts';
-import { STRANGER_CONNECTION } from '../http2/limits.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
+import { type Http1Limits } from '../http1/limits.ts';
+import { type ConnectionLimits } from '../http2/limits.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type RequestListener } from '../message/stream.ts';
+import { callerHttp1, callerHttp2 } from '../socket/connection-limits.ts';
 import { serveHttp1 } from '../socket/http1-socket.ts';
 import { serveHttp2 } from '../socket/http2-socket.ts';
-
-/** Connections of one listener at once (security.md §3). */
-const CONNECTIONS_MAX = 10_000;
-
-/** Time to complete a request's headers, and before it what tells the protocol (security.md §3). */
-const HEADERS_TIMEOUT_MS = 10_000;
 
 /** What bytes that are no HTTP/2 end a connection with. Lateness is told by the engine itself, floods by their calls. */
 const BROKEN_RULES: ReadonlySet<number> = new Set([
@@ -23,12 +20,6 @@ const BROKEN_RULES: ReadonlySet<number> = new Set([
   ERROR_CODE.frameSizeError,
   ERROR_CODE.compressionError,
 ]);
-
-/** What a listener for calls takes on. */
-export interface ListenLimits {
-  readonly connectionsMax: number;
-  readonly headersTimeoutMs: number;
-}
 
 /** What the listeners of one process share. */
 export interface ListenHost {
@@ -52,23 +43,27 @@ interface Served {
 
 /** Serves connections. Dispose of it to cut them all. */
 export class CallConnections implements Disposable {
-  /** As given, or the defaults. */
-  readonly limits: ListenLimits;
+  readonly limits: Limits;
+  readonly #http1: Http1Limits;
+  readonly #http2: ConnectionLimits;
   readonly #host: ListenHost;
   readonly #sockets = new Map<Duplex, Served | undefined>();
   #draining = false;
   #onEmpty = (): void => undefined;
 
-  constructor(host: ListenHost, given: Partial<ListenLimits> = {}) {
+  /** `limits`: those that hold at this listener. */
+  constructor(host: ListenHost, limits: Limits) {
     this.#host = host;
-    this.limits = { connectionsMax: CONNECTIONS_MAX, headersTimeoutMs: HEADERS_TIMEOUT_MS, ...given };
+    this.limits = limits;
+    this.#http1 = callerHttp1(limits);
+    this.#http2 = callerHttp2(limits);
   }
 
   /** Registers a connection whose protocol is not known yet. False (and destroyed) when there are too many. */
   hold(socket: Duplex): boolean {
     if (this.#sockets.has(socket)) return !socket.destroyed;
     socket.on('error', () => undefined);
-    if (this.#draining || this.#sockets.size >= this.limits.connectionsMax || socket.destroyed) {
+    if (this.#draining || this.#sockets.size >= this.limits.connectionsPerListener || socket.destroyed) {
       socket.destroy();
       return false;
     }
@@ -84,13 +79,13 @@ export class CallConnections implements Disposable {
   serve({ socket, protocol, scheme, listener }: Accepted): void {
     if (!this.hold(socket)) return;
     const { clock, buffers } = this.#host;
-    const { headersTimeoutMs } = this.limits;
-    const options = { clock, pool: buffers, scheme, listener };
-    const limits = { ...STRANGER_CONNECTION, headerTimeoutMs: headersTimeoutMs };
+    const backlogBytesMax = this.limits.connectionBufferBytes;
+    const options = { clock, pool: buffers, backlogBytesMax, scheme, listener };
+    const onError = (code: number, _: string, byPeer: boolean): void => tell(listener, code, byPeer);
     const served =
       protocol === 'http1'
-        ? serveHttp1(socket, { ...options, headersTimeoutMs, demandsProgress: true })
-        : serveHttp2(socket, { ...options, limits, onError: (code, _, byPeer) => tell(listener, code, byPeer) });
+        ? serveHttp1(socket, { ...options, limits: this.#http1 })
+        : serveHttp2(socket, { ...options, limits: this.#http2, onError });
     this.#sockets.set(socket, served);
   }
 

@@ -2,10 +2,11 @@
 import { createServer, type Socket } from 'node:net';
 
 import { type BindServer } from '../../base/net/bind-server.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { type RequestListener } from '../message/stream.ts';
 import { acceptOn, type CallListener, callListener } from './call-listener.ts';
-import { CallConnections, type ListenHost, type ListenLimits } from './connections.ts';
+import { CallConnections, type ListenHost } from './connections.ts';
 
 /** The first line of the preface is enough: no HTTP/1.1 request line is `PRI * HTTP/2.0`. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
@@ -18,7 +19,7 @@ export interface PlaintextListenOptions {
   readonly host: ListenHost;
   /** Makes the listener for the requests of one connection. */
   readonly listenerFor: (protocol: 'http1' | 'http2') => RequestListener;
-  readonly limits?: Partial<ListenLimits> | undefined;
+  readonly limits: Limits;
 }
 
 /**
@@ -28,8 +29,10 @@ export interface PlaintextListenOptions {
  */
 export async function listenPlaintext(options: PlaintextListenOptions): Promise<CallListener> {
   const connections = new CallConnections(options.host, options.limits);
+  const { keepAliveProbeMs: keepAliveInitialDelay } = options.limits;
+  const kept = { keepAlive: true, keepAliveInitialDelay };
   // What FIN means is the engine's to say: behind a request it cancels the call, in a switched protocol it ends one half.
-  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true, ...kept }, (socket) => {
     if (connections.hold(socket)) sniff(socket, options, connections);
   });
   return callListener(await acceptOn(server, options), connections);
@@ -37,7 +40,7 @@ export async function listenPlaintext(options: PlaintextListenOptions): Promise<
 
 function sniff(socket: Socket, options: PlaintextListenOptions, connections: CallConnections): void {
   let seen: Buffer = Buffer.alloc(0);
-  const timer = options.host.clock.after(connections.limits.headersTimeoutMs, () => socket.destroy());
+  const timer = options.host.clock.after(connections.limits.headersMs, () => socket.destroy());
   const settle = (): void => {
     socket.off('data', onData).off('end', onEnd);
     timer[Symbol.dispose]();

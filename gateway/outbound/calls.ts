@@ -1,6 +1,7 @@
 /** The calls of a local workload: host, import, policy, link. */
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { enter, enterRefused, type Entering, refuseEarly } from '../forward/enter.ts';
 import { type EntryPoint } from '../forward/entry-point.ts';
 import { ImportPlan } from '../forward/import-plan.ts';
@@ -14,6 +15,7 @@ import { field, fieldName } from '../message/names.ts';
 import { type EarlyReason, type RequestListener, type ServerStream, type StreamReceiver } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { isReservedHost, normaliseHost } from '../routing/match.ts';
+import { callerHttp1 } from '../socket/connection-limits.ts';
 import { CallSubject } from '../telemetry/call-subject.ts';
 
 /** Spellings of hosts that are remembered per connection: case, port and final dot make several of one. */
@@ -32,6 +34,8 @@ export interface OutboundCaller {
   readonly listener: string;
   readonly protocol: 'http1' | 'http2';
   readonly scheme: 'http' | 'https';
+  /** Those of the listener. */
+  readonly limits: Limits;
 }
 
 /** A plan with the field that tells the peer what the caller asked for. */
@@ -65,10 +69,9 @@ export class OutboundCalls implements RequestListener {
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamReceiver {
     const { host } = this.#deps;
-    const view = this.#refresh();
+    this.#refresh();
     const read = readRequestFields(head);
-    const responseMs = view.snapshot.limits.responseDeadlineMs;
-    const entering: Entering = { stream, head, read, end, entry: this.#entry, responseMs };
+    const entering: Entering = { stream, head, read, end, entry: this.#entry };
     const problem = headProblem(head, read);
     if (problem !== undefined) return enterRefused(host, entering, this.#unrouted, problem);
     const asked = this.#asked.get(head.authority.value) ?? this.#lookUp(head.authority.value);
@@ -82,16 +85,15 @@ export class OutboundCalls implements RequestListener {
 
   onRefused(reason: EarlyReason, head: Partial<RequestHead>, stream: ServerStream | undefined): void {
     const { protocol } = this.#from;
-    refuseEarly(this.#deps.host, this.#entry, this.#unrouted, { reason, head, stream, protocol });
+    const limits = callerHttp1(this.#from.limits);
+    refuseEarly(this.#deps.host, this.#entry, this.#unrouted, { reason, head, stream, protocol, limits });
   }
 
-  #refresh(): View {
+  #refresh(): void {
     const view = this.#deps.views.current();
-    if (view !== this.#view) {
-      this.#view = view;
-      this.#asked.clear();
-    }
-    return view;
+    if (view === this.#view) return;
+    this.#view = view;
+    this.#asked.clear();
   }
 
   #lookUp(authority: string): Asked | ReasonCode {
@@ -101,10 +103,10 @@ export class OutboundCalls implements RequestListener {
     const { snapshot, imports } = this.#view;
     const imported = imports.get(name);
     if (imported === undefined) return 'no-route';
-    const { caller } = this.#from;
+    const { caller, limits } = this.#from;
     const { host, links } = this.#deps;
     const budgets = host.budgets.outbound;
-    const plan = new ImportPlan({ snapshot, imported, caller, entry: this.#entry, links, budgets });
+    const plan = new ImportPlan({ snapshot, imported, caller, entry: this.#entry, limits, links, budgets });
     const asked = { plan, forwardedHost: new Field(FORWARDED_HOST, authority) };
     if (this.#asked.size >= SPELLINGS_MAX) this.#asked.clear();
     this.#asked.set(authority, asked);

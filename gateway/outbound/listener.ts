@@ -1,14 +1,16 @@
 /** A listener for calls of local workloads: plaintext with one fixed caller, or mutual TLS for our own trust domain. */
 import { type Logger } from '../../base/log.ts';
 import { type BindServer, formatAddress } from '../../base/net/bind-server.ts';
+import { limitsWith, type Limits } from '../../federation/resources/limits.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type OutboundListenerSpec } from '../../federation/resources/values.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { acceptLimits } from '../listen/accept-limits.ts';
 import { protocolOf } from '../listen/alpn.ts';
 import { callListener, type CallListener } from '../listen/call-listener.ts';
-import { CallConnections, type ListenHost, type ListenLimits } from '../listen/connections.ts';
+import { CallConnections, type ListenHost } from '../listen/connections.ts';
 import { admitOwn } from '../listen/own-callers.ts';
 import { listenPlaintext } from '../listen/plaintext.ts';
 import { ProvenConnections } from '../listen/proven-connections.ts';
@@ -25,13 +27,13 @@ export interface OutboundListenOptions {
   /** Our own SVID, shown by mutual-TLS listeners. */
   readonly svid: SvidSource;
   readonly log: Logger;
-  readonly limits?: Partial<ListenLimits>;
 }
 
 /** Opens the listener. Throws `address-in-use` or `listen-failed`. */
 export async function openOutboundListener(options: OutboundListenOptions): Promise<CallListener> {
-  const { spec, bind, deps, host, limits } = options;
-  if (spec.caller.kind === 'mutual-tls') return openMutualTls(options);
+  const { spec, bind, deps, host, snapshots } = options;
+  const limits = limitsWith(snapshots.current().limits, spec.limits);
+  if (spec.caller.kind === 'mutual-tls') return openMutualTls(options, limits);
   const caller = spec.caller.id;
   const listener = formatAddress(spec.address);
   return listenPlaintext({
@@ -39,14 +41,14 @@ export async function openOutboundListener(options: OutboundListenOptions): Prom
     bind,
     host,
     limits,
-    listenerFor: (protocol) => new OutboundCalls(deps, { caller, listener, protocol, scheme: 'http' }),
+    listenerFor: (protocol) => new OutboundCalls(deps, { caller, listener, protocol, scheme: 'http', limits }),
   });
 }
 
-async function openMutualTls(options: OutboundListenOptions): Promise<CallListener> {
+async function openMutualTls(options: OutboundListenOptions, limits: Limits): Promise<CallListener> {
   const { deps, host, svid, log } = options;
   const { clock } = host;
-  const connections = new CallConnections(host, options.limits);
+  const connections = new CallConnections(host, limits);
   const name = formatAddress(options.spec.address);
   const admit = (chain: readonly Uint8Array[]): Verification =>
     admitOwn(chain, options.snapshots.current(), clock.now());
@@ -60,10 +62,11 @@ async function openMutualTls(options: OutboundListenOptions): Promise<CallListen
     admit,
     log,
     clock,
+    limits: acceptLimits(limits),
     onConnection: ({ socket, identity, alpn }) => {
       proven.add(socket, identity);
       const protocol = protocolOf(alpn);
-      const from = { caller: identity.id, listener: name, protocol, scheme: 'https' } as const;
+      const from = { caller: identity.id, listener: name, protocol, scheme: 'https', limits } as const;
       connections.serve({ socket, protocol, scheme: 'https', listener: new OutboundCalls(deps, from) });
     },
   });

@@ -11,7 +11,7 @@ import { writeBundleDocument } from '../../trust-bundles/bundle/document.ts';
 import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type LinkStatus } from '../admin/operations.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { Deadlines } from '../forward/deadlines.ts';
 import { LiveCalls } from '../forward/live-calls.ts';
 import { type PeerLinks } from '../forward/peer-destination.ts';
@@ -25,6 +25,7 @@ import { openPeeringBridge } from '../link/peering-bridge.ts';
 import { LinkPool } from '../link/pool.ts';
 import { BufferPool } from '../message/output.ts';
 import { createServicePools } from '../routing/service-pool.ts';
+import { linkHttp2 } from '../socket/connection-limits.ts';
 import { TunnelCalls } from '../tcp/tunnel-calls.ts';
 import { type AccessLogLines, openAccessLogLines } from '../telemetry/access-log-lines.ts';
 import { CallCounters } from '../telemetry/call-counters.ts';
@@ -78,9 +79,10 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   await using held = new AsyncDisposableStack();
   const buffers = new BufferPool();
   const { accessLog, counters, host } = await openRecords(options, held);
+  const { limits } = snapshots.current();
   const views = new Views(snapshots);
   held.use(new PolicyReview({ snapshots, views, live: host.live, clock, log }));
-  const services = held.use(createServicePools({ clock, buffers }));
+  const services = held.use(createServicePools({ limits, clock, buffers }));
   const follow = snapshots.watch((snapshot) => {
     services.keep(snapshot.exports);
     counters.namesChanged();
@@ -89,7 +91,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   const tunnels = held.use(new TunnelCalls(host, snapshots));
   const deps = { views, services, host, tunnels };
   const pool = new LinkPool();
-  const bridge = held.use(await openPeeringBridge({ runtime, pool, clock, log }));
+  const bridge = held.use(await openPeeringBridge({ runtime, pool, limits: linkHttp2(limits), clock, log }));
   const hello = helloOf(options);
   const jump = held.use(
     await listenForLinks({

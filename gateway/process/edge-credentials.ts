@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 
 import { JumpgateError, messageOf } from '../../base/errors.ts';
+import { type ListenerLimits } from '../../federation/resources/limits.ts';
 import { type BindAddress, type Edge } from '../../federation/resources/values.ts';
 import { checkCredentials } from '../../trust-bundles/tls/accept.ts';
 import { type TlsCredentials } from '../../trust-bundles/tls/context.ts';
@@ -11,6 +12,8 @@ export interface EdgeListen {
   readonly name: string;
   readonly address: BindAddress;
   readonly credentials: TlsCredentials;
+  /** Where they differ from the mesh's. */
+  readonly limits?: ListenerLimits | undefined;
 }
 
 /** Reads the pairs of all edges. Throws `certificate-unusable` for one that cannot be read or does not fit. */
@@ -19,7 +22,7 @@ export function readEdges(edges: readonly Edge[]): Promise<readonly EdgeListen[]
     edges.map(async (edge) => {
       const credentials = await credentialsOf(edge);
       checkCredentials(credentials);
-      return { name: edge.name, address: edge.spec.address, credentials };
+      return { name: edge.name, address: edge.spec.address, credentials, limits: edge.spec.limits };
     }),
   );
 }

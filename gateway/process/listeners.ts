@@ -102,9 +102,9 @@ export async function openCallListeners(options: CallListenersOptions): Promise<
     const made = { imported, spec, views: deps.views, links: deps.links, host: deps.host, snapshots, svid, log };
     keep(name, await openTunnelListener({ ...made, bind: bindOf?.(name) }));
   }
-  for (const { name, address, credentials } of specs.edges) {
+  for (const { name, address, credentials, limits } of specs.edges) {
     const binding = `edge ${name}`;
-    const edge = await openEdge({ name, address, bind: bindOf?.(binding), credentials, deps, host, log });
+    const edge = await openEdge({ name, address, bind: bindOf?.(binding), credentials, limits, deps, host, log });
     keep(binding, edge);
     edges.set(name, edge);
   }

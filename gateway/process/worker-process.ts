@@ -5,10 +5,12 @@ import { systemClock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { createLog, type LogRoot } from '../../base/log.ts';
 import { openRuntimeDirectory, type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { JoinRelay } from '../link/join-relay.ts';
 import { type LinkPool } from '../link/pool.ts';
 import { SiblingLinks } from '../link/siblings.ts';
+import { linkHttp2 } from '../socket/connection-limits.ts';
 import { ChildChannel } from './child-channel.ts';
 import { type DataPlane, openDataPlane } from './data-plane.ts';
 import { HandedListeners } from './handed-listeners.ts';
@@ -135,7 +137,7 @@ class Worker {
         bindOf: (name) => handed.bind(name),
         runtime: { ...paths, clientSocket: paths.workerSocket(this.#index) },
         onJoin: (connection) => joins.serve(connection),
-        linksOver: (pool) => this.#linksOver(pool, paths),
+        linksOver: (pool) => this.#linksOver(pool, snapshots.current().limits, paths),
         accessLog:
           path === undefined ? { kind: 'stream', stream: process.stdout, shared: true } : { kind: 'file', path },
         lifecycle: this.#lifecycle,
@@ -154,8 +156,9 @@ class Worker {
     }
   }
 
-  #linksOver(pool: LinkPool, { token, workerSocket }: RuntimePaths): SiblingLinks {
-    this.#siblings = new SiblingLinks({ pool, socketOf: workerSocket, token, clock: systemClock });
+  #linksOver(pool: LinkPool, limits: Limits, { token, workerSocket }: RuntimePaths): SiblingLinks {
+    const made = { pool, socketOf: workerSocket, token, limits: linkHttp2(limits), clock: systemClock };
+    this.#siblings = new SiblingLinks(made);
     this.#replaceHolders();
     return this.#siblings;
   }

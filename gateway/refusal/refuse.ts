@@ -17,6 +17,8 @@ export interface RefusalFacts {
   readonly grpc: boolean;
   readonly audience: Audience;
   readonly method: string;
+  /** In place of the sentence of the reason: one that names the limit in force. */
+  readonly told?: string | undefined;
 }
 
 /** What was answered, for the record of the call. */
@@ -34,10 +36,10 @@ const TEXT_TYPE = field('content-type', 'text/plain; charset=utf-8');
  * Refuses. A gRPC caller gets HTTP 200 with grpc-status in the head alone (trailers-only), others the status and a line of
  * text. Nothing in the answer depends on anything but the code and the audience, so that a hidden export looks like none.
  */
-export function refuse(stream: ServerStream, { reason, grpc, audience, method }: RefusalFacts): Refused {
+export function refuse(stream: ServerStream, { reason, grpc, audience, method, told }: RefusalFacts): Refused {
   const entry = entryOf(reason);
   const named: readonly Field[] = audience === 'trusted' ? [field('jumpgate-reason', reason)] : [];
-  const message = audience === 'trusted' ? `${reason}: ${entry.message}` : STRANGER_MESSAGE;
+  const message = audience === 'trusted' ? `${reason}: ${told ?? entry.message}` : STRANGER_MESSAGE;
   if (grpc) {
     const status = field('grpc-status', String(entry.grpc));
     const text = field('grpc-message', encodeGrpcMessage(message));

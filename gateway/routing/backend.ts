@@ -3,29 +3,28 @@ import { connect, type Socket } from 'node:net';
 
 import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
+import { type Http1Limits } from '../http1/limits.ts';
 import { ResponseHeads } from '../http1/response-heads.ts';
 import { Spelling } from '../http1/spelling.ts';
-import { type ConnectionLimits, LINK_CONNECTION } from '../http2/limits.ts';
 import { type Field } from '../message/field.ts';
 import { field } from '../message/names.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type ClientConnection } from '../message/stream.ts';
+import { serviceHttp1, serviceHttp2 } from '../socket/connection-limits.ts';
 import { connectHttp1 } from '../socket/http1-socket.ts';
 import { connectHttp2 } from '../socket/http2-socket.ts';
 
 /** Time for a TCP connection to a backend: these are near. */
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** HTTP/2 connections per backend; more are made only when the backend's limit on streams is reached. */
+/** HTTP/2 connections per backend unless the export says otherwise; more than one only when all are full. */
 const SHARED_MAX = 8;
 
-/** Connections per backend over HTTP/1.1, where each call has one: more than this waits. */
+/** Connections per backend over HTTP/1.1 unless the export says otherwise: each call has one, and more than this waits. */
 const EXCLUSIVE_MAX = 1_024;
-
-/** A kept-alive connection is closed before the service would close it under a request (most close after 5 s). */
-const IDLE_MS = 4_000;
 
 /** Taken off what a service says it keeps connections for, against the race with its own timer. */
 const IDLE_MARGIN_MS = 1_000;
@@ -36,18 +35,11 @@ const SWEEP_MS = 500;
 /** What one read of a service's connection may bring, as Node's own. */
 const READ_BYTES = 64 * 1024;
 
-/** Towards a service: trusted to answer, and not to be sane. It is near, so fixed windows do, and no PINGs that it may count. */
-const SERVICE_CONNECTION: ConnectionLimits = {
-  ...LINK_CONNECTION,
-  streamWindowBytes: 256 * 1024,
-  growthBytesMax: 0,
-  resetShareMax: undefined,
-  resetsMax: 10_000,
-};
-
 /** What a backend is made of. */
 export interface BackendOptions {
   readonly exported: SnapshotExport;
+  /** Of the mesh. */
+  readonly limits: Limits;
   readonly address: HostPort;
   readonly clock: Clock;
   readonly buffers: BufferPool;
@@ -58,6 +50,12 @@ export interface BackendOptions {
 interface Pooled extends ClientConnection {
   readonly closed: Promise<void>;
   finish(): void;
+}
+
+/** A connection over HTTP/2, and since when it has been seen without calls; monotonic milliseconds. */
+interface Shared {
+  readonly connection: Pooled;
+  idleAtMs: number;
 }
 
 /** A connection over HTTP/1.1. */
@@ -79,6 +77,8 @@ export class Backend {
   refusedAtMs = -Infinity;
   readonly #options: BackendOptions;
   readonly #spelling: Spelling | undefined;
+  /** One object for all connections, as their heads are. */
+  readonly #http1Limits: Http1Limits;
   readonly #connections = new Set<Pooled>();
   /** HTTP/1.1: connections that came to rest, the latest last, each once. Those taken since are dropped when they are met. */
   #resting: Exclusive[] = [];
@@ -86,6 +86,7 @@ export class Backend {
   readonly #heads = new ResponseHeads();
   /** Where the reads of all connections land. */
   readonly #reads = Buffer.allocUnsafeSlow(READ_BYTES);
+  #shared: Shared[] = [];
   #sweep: Disposable | undefined;
   #dialling = 0;
   #retired = false;
@@ -94,6 +95,7 @@ export class Backend {
     const { address, exported } = options;
     const host = address.host.includes(':') ? `[${address.host}]` : address.host;
     this.#options = options;
+    this.#http1Limits = serviceHttp1(options.limits);
     this.authority = field(':authority', `${host}:${address.port}`);
     this.exclusive = exported.protocol === 'http1';
     const { headerSpelling } = exported;
@@ -103,7 +105,7 @@ export class Backend {
   /** Whether another connection may be made. */
   get mayDial(): boolean {
     const { limits } = this.#options.exported;
-    const max = this.exclusive ? (limits.connectionsPerBackend ?? EXCLUSIVE_MAX) : SHARED_MAX;
+    const max = limits.connectionsPerBackend ?? (this.exclusive ? EXCLUSIVE_MAX : SHARED_MAX);
     return !this.#retired && this.#connections.size + this.#dialling < max;
   }
 
@@ -121,7 +123,7 @@ export class Backend {
   async dial(): Promise<boolean> {
     this.#dialling += 1;
     try {
-      const socket = await dialBackend(this.#options.address, this.#options.clock, this.#reads);
+      const socket = await dialBackend(this.#options, this.#reads);
       if (this.#retired) {
         socket.destroy();
         return false;
@@ -143,20 +145,23 @@ export class Backend {
   }
 
   async #take(socket: Socket): Promise<void> {
-    const { clock, buffers } = this.#options;
+    const { clock, buffers, limits } = this.#options;
     const options = { clock, pool: buffers };
     if (this.exclusive) {
       const onIdle = (): void => this.#rest(exclusive, http1.keepAliveMs);
-      const http1 = connectHttp1(socket, { ...options, spelling: this.#spelling, heads: this.#heads, onIdle });
+      const [spelling, heads] = [this.#spelling, this.#heads];
+      const http1 = connectHttp1(socket, { ...options, limits: this.#http1Limits, spelling, heads, onIdle });
       const exclusive = { connection: http1, untilMs: 0, isListed: false };
       this.#keep(http1);
       this.#rest(exclusive, -1);
     } else {
-      const http2 = connectHttp2(socket, { ...options, limits: SERVICE_CONNECTION });
+      const http2 = connectHttp2(socket, { ...options, limits: serviceHttp2(limits) });
       const timer = clock.after(CONNECT_TIMEOUT_MS, () => http2.destroy());
       // What it takes at once is known when its settings are in.
       await http2.ready.finally(() => timer[Symbol.dispose]());
       this.#keep(http2);
+      this.#shared.push({ connection: http2, idleAtMs: clock.monotonic() });
+      this.#sweepLater();
     }
   }
 
@@ -183,9 +188,10 @@ export class Backend {
   }
 
   #leastBusy(tried: readonly ClientConnection[]): ClientConnection | undefined {
+    const max = this.#options.exported.limits.streamsPerBackendConnection ?? Infinity;
     let best: ClientConnection | undefined;
     for (const connection of this.#connections) {
-      if (!connection.usable || tried.includes(connection)) continue;
+      if (!connection.usable || connection.streams >= max || tried.includes(connection)) continue;
       if (best === undefined || connection.streams < best.streams) best = connection;
     }
     return best;
@@ -196,24 +202,36 @@ export class Backend {
       exclusive.connection.finish();
       return;
     }
-    const { clock, onFree } = this.#options;
-    const idleMs = keepAliveMs < 0 ? IDLE_MS : Math.min(IDLE_MS, Math.max(0, keepAliveMs - IDLE_MARGIN_MS));
+    const { clock, limits, onFree } = this.#options;
+    const { backendIdleMs } = limits;
+    const idleMs = keepAliveMs < 0 ? backendIdleMs : Math.min(backendIdleMs, Math.max(0, keepAliveMs - IDLE_MARGIN_MS));
     exclusive.untilMs = clock.monotonic() + idleMs;
     if (!exclusive.isListed) this.#resting.push(exclusive);
     exclusive.isListed = true;
-    this.#sweep ??= clock.after(SWEEP_MS, this.#onSweep);
+    this.#sweepLater();
     onFree();
   }
 
+  #sweepLater(): void {
+    this.#sweep ??= this.#options.clock.after(SWEEP_MS, this.#onSweep);
+  }
+
   readonly #onSweep = (): void => {
-    const { clock } = this.#options;
+    const { clock, limits } = this.#options;
     const nowMs = clock.monotonic();
+    this.#shared = this.#shared.filter((each) => {
+      if (each.connection.streams > 0) each.idleAtMs = nowMs;
+      if (each.connection.usable && nowMs - each.idleAtMs < limits.backendIdleMs) return true;
+      if (each.connection.streams === 0) each.connection.finish();
+      return each.connection.streams > 0;
+    });
     this.#resting = this.#resting.filter((each) => {
       if (each.connection.usable && each.untilMs > nowMs) return true;
       drop(each);
       return false;
     });
-    this.#sweep = this.#resting.length > 0 && !this.#retired ? clock.after(SWEEP_MS, this.#onSweep) : undefined;
+    const isEmpty = this.#resting.length + this.#shared.length === 0;
+    this.#sweep = !isEmpty && !this.#retired ? clock.after(SWEEP_MS, this.#onSweep) : undefined;
   };
 }
 
@@ -223,7 +241,9 @@ function drop(exclusive: Exclusive): void {
   if (exclusive.connection.usable) exclusive.connection.finish();
 }
 
-function dialBackend({ host, port }: HostPort, clock: Clock, reads: Buffer): Promise<Socket> {
+function dialBackend({ address, clock, limits }: BackendOptions, reads: Buffer): Promise<Socket> {
+  const { host, port } = address;
+  const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveProbeMs };
   return new Promise((resolve, reject) => {
     // A copy of what came costs less than the 64 KiB that Node allocates for each read, however little it brings.
     const callback = (count: number): boolean => {
@@ -231,7 +251,7 @@ function dialBackend({ host, port }: HostPort, clock: Clock, reads: Buffer): Pro
       return true;
     };
     const onread = { buffer: reads, callback };
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true, onread });
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive, onread });
     const timer = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
     const fail = (cause: Error): void => {
       timer[Symbol.dispose]();

@@ -1,5 +1,6 @@
 /** Connections to the backends of our exports: taken by calls at once where there is one, made while calls wait where there is none. */
 import { type Clock } from '../../base/clock.ts';
+import { type Limits } from '../../federation/resources/limits.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type Taken, type Waiter } from '../forward/destination.ts';
 import { type Services } from '../forward/service-destination.ts';
@@ -15,6 +16,8 @@ const LOOK_AGAIN_MS = 10;
 
 /** What pools are made with. */
 export interface ServicePoolsOptions {
+  /** Of the mesh. */
+  readonly limits: Limits;
   readonly clock: Clock;
   readonly buffers: BufferPool;
 }
@@ -75,11 +78,12 @@ class ServicePool {
   #dialling = 0;
   #lookAgain: Disposable | undefined;
 
-  constructor(exported: SnapshotExport, { clock, buffers }: ServicePoolsOptions) {
+  constructor(exported: SnapshotExport, { limits, clock, buffers }: ServicePoolsOptions) {
     this.shape = shapeOf(exported);
     this.#clock = clock;
     const onFree = (): void => this.#serve();
-    this.#backends = exported.backends.map((address) => new Backend({ exported, address, clock, buffers, onFree }));
+    const common = { exported, limits, clock, buffers, onFree };
+    this.#backends = exported.backends.map((address) => new Backend({ ...common, address }));
   }
 
   /** Backends take turns; those that refused lately come last. */

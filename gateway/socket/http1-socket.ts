@@ -24,6 +24,8 @@ export interface Http1SocketOptions {
   readonly clock: Clock;
   /** Buffers for output; one of its own if not given. */
   readonly pool?: BufferPool;
+  /** See `TurnWriterOptions`. */
+  readonly backlogBytesMax?: number | undefined;
 }
 
 /** What a served connection is given. */
@@ -60,14 +62,12 @@ export interface ConnectedHttp1 extends ClientConnection {
 
 /** Serves HTTP/1.1 on `socket`, which must allow half-open connections for tunnels to end one half at a time. */
 export function serveHttp1(socket: Duplex, options: ServeHttp1Options): ServedHttp1 {
-  const { clock, pool = new BufferPool() } = options;
-  return new ServedSocket(new SocketWire(socket, clock, pool), options);
+  return new ServedSocket(new SocketWire(socket, options), options);
 }
 
 /** Sends HTTP/1.1 requests on `socket`, which is connected. */
 export function connectHttp1(socket: Duplex, options: ConnectHttp1Options): ConnectedHttp1 {
-  const { clock, pool = new BufferPool() } = options;
-  return new ConnectedSocket(new SocketWire(socket, clock, pool), options);
+  return new ConnectedSocket(new SocketWire(socket, options), options);
 }
 
 /** A class, and no object of closures: what asks many connections the same would find each of its own shape. */
@@ -128,12 +128,13 @@ class SocketWire implements Wire {
   #linger: Disposable | undefined;
   #isClosing = false;
 
-  constructor(socket: Duplex, clock: Clock, pool: BufferPool) {
+  constructor(socket: Duplex, { clock, pool = new BufferPool(), backlogBytesMax }: Http1SocketOptions) {
     this.#socket = socket;
     this.#clock = clock;
     this.#writer = new TurnWriter({
       socket,
       output: new Output(pool),
+      backlogBytesMax,
       onTurnEnd: () => this.#attached?.flushed(),
       onWritable: () => this.#attached?.flushed(),
     });

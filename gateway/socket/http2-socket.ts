@@ -28,6 +28,8 @@ export interface Http2SocketOptions {
   readonly limits: ConnectionLimits;
   /** Buffers for output; some of its own if not given. */
   readonly pool?: BufferPool;
+  /** See `TurnWriterOptions`. */
+  readonly backlogBytesMax?: number | undefined;
   /** Told once if the connection ends with an error: its code, what was found, and whether the other end is at fault. */
   readonly onError?: (code: number, reason: string, byPeer: boolean) => void;
   /** See `ConnectionEvents.onAbuse`. */
@@ -195,6 +197,7 @@ class Rim {
     this.writer = new TurnWriter({
       socket,
       output: new Output(options.pool ?? new BufferPool()),
+      backlogBytesMax: options.backlogBytesMax,
       onTurnEnd: () => this.#connection?.turnEnd(),
       onWritable: () => this.#connection?.onWritable(),
     });

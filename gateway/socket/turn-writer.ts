@@ -21,7 +21,7 @@ export interface TurnWriterOptions {
   /** Called when `writable` turns true again after it has been read as false. */
   readonly onWritable: () => void;
   /** Bytes that may wait in output and socket; 256 KiB if not given. */
-  readonly backlogBytesMax?: number;
+  readonly backlogBytesMax?: number | undefined;
 }
 
 /** Flushes the output of one connection. Errors of the socket are its owner's to hear. */

@@ -18,6 +18,8 @@ export class BackendTurns {
   readonly #turns = new Map<string, number>();
   /** Monotonic milliseconds by address; as many as backends are configured. */
   readonly #refusedAtMs = new Map<string, number>();
+  /** Connections, being made or open, by export and address. */
+  readonly #open = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -42,6 +44,23 @@ export class BackendTurns {
     return [...turned.filter((each) => !isResting(each)), ...turned.filter(isResting)];
   }
 
+  /** Takes a place at a backend for one connection; false when the export has as many there as it may. */
+  hold({ name, limits }: SnapshotExport, backend: HostPort): boolean {
+    const key = `${name} ${keyOf(backend)}`;
+    const open = this.#open.get(key) ?? 0;
+    if (open >= (limits.connectionsPerBackend ?? Infinity)) return false;
+    this.#open.set(key, open + 1);
+    return true;
+  }
+
+  /** Gives the place back. */
+  release({ name }: SnapshotExport, backend: HostPort): void {
+    const key = `${name} ${keyOf(backend)}`;
+    const open = (this.#open.get(key) ?? 1) - 1;
+    if (open === 0) this.#open.delete(key);
+    else this.#open.set(key, open);
+  }
+
   /** The backend accepted a connection, or did not. */
   tried(backend: HostPort, accepted: boolean): void {
     if (accepted) this.#refusedAtMs.delete(keyOf(backend));
@@ -57,8 +76,8 @@ export interface BackendDialOptions {
   readonly keepAliveMs: number;
   /** Takes over a connected, paused socket. */
   readonly onConnected: (socket: Socket) => void;
-  /** No backend accepts. */
-  readonly onFailed: () => void;
+  /** No backend accepts, or `isFull`, one has as many connections as it may. */
+  readonly onFailed: (isFull: boolean) => void;
 }
 
 /** One attempt at all backends. Dispose of it to give up; nobody is told then. */
@@ -67,6 +86,7 @@ export class BackendDial implements Disposable {
   readonly #left: HostPort[];
   #socket: Socket | undefined;
   #timer: Disposable | undefined;
+  #isFull = false;
 
   constructor(options: BackendDialOptions) {
     this.#options = options;
@@ -81,17 +101,26 @@ export class BackendDial implements Disposable {
     this.#socket = undefined;
   }
 
-  #dial(): void {
-    const { turns, clock, keepAliveMs, onConnected, onFailed } = this.#options;
-    const backend = this.#left.shift();
-    if (backend === undefined) {
-      onFailed();
-      return;
+  /** The next backend with a place for the connection, which has it then. Tells when there is none. */
+  #next(): HostPort | undefined {
+    const { exported, turns, onFailed } = this.#options;
+    for (let backend = this.#left.shift(); backend !== undefined; backend = this.#left.shift()) {
+      if (turns.hold(exported, backend)) return backend;
+      this.#isFull = true;
     }
+    onFailed(this.#isFull);
+    return undefined;
+  }
+
+  #dial(): void {
+    const { exported, turns, clock, keepAliveMs, onConnected } = this.#options;
+    const backend = this.#next();
+    if (backend === undefined) return;
     const { host, port } = backend;
     const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
     const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive });
     this.#socket = socket;
+    socket.once('close', () => turns.release(exported, backend));
     this.#timer = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
     const settle = (): boolean => {
       this.#timer?.[Symbol.dispose]();

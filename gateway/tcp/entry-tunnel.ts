@@ -12,7 +12,7 @@
  */
 import { type Socket } from 'node:net';
 
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { linkReasonOf } from '../headers/response-fields.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type RequestHead, type ResponseHead } from '../message/head.ts';

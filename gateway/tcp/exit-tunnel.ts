@@ -11,7 +11,7 @@
 import { type Socket } from 'node:net';
 
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { type BudgetHandle, endOfReset } from '../forward/caller-budget.ts';
 import { type View } from '../forward/view.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
@@ -95,7 +95,7 @@ export class ExitTunnel extends Tunnel {
         clock: this.services.clock,
         keepAliveMs: limits.keepAliveMs,
         onConnected: (socket) => this.#join(socket),
-        onFailed: () => this.refuse('service-unavailable', 'error'),
+        onFailed: (isFull) => this.refuse(isFull ? 'limit-backend-connections' : 'service-unavailable', 'error'),
       });
     };
     if (exported.protocol !== 'tls') {

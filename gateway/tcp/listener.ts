@@ -9,12 +9,13 @@ import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { type PeerLinks } from '../forward/peer-destination.ts';
 import { type Views } from '../forward/view.ts';
 import { acceptOn, callListener, type CallListener } from '../listen/call-listener.ts';
 import { admitOwn } from '../listen/own-callers.ts';
 import { ProvenConnections } from '../listen/proven-connections.ts';
+import { acceptLimits } from '../listen/accept-limits.ts';
 import { entryOf } from '../refusal/reason.ts';
 import { EntryPlan, type EntryRefusal } from './entry-plan.ts';
 import { EntryTunnel } from './entry-tunnel.ts';
@@ -43,8 +44,7 @@ export async function openTunnelListener(options: TunnelListenOptions): Promise<
 }
 
 async function openPlaintext(options: TunnelListenOptions, caller: SpiffeId): Promise<CallListener> {
-  const { spec, snapshots } = options;
-  const { keepAliveProbeMs } = snapshots.current().limits;
+  const { spec } = options;
   const connections = new TunnelConnections(options);
   const server = createServer(
     {
@@ -52,7 +52,7 @@ async function openPlaintext(options: TunnelListenOptions, caller: SpiffeId): Pr
       pauseOnConnect: true,
       noDelay: true,
       keepAlive: true,
-      keepAliveInitialDelay: keepAliveProbeMs,
+      keepAliveInitialDelay: connections.limits.keepAliveProbeMs,
     },
     (socket) => connections.serve(socket, caller),
   );
@@ -78,7 +78,7 @@ async function openMutualTls(options: TunnelListenOptions): Promise<CallListener
     admit,
     log,
     clock,
-    limits: { handshakeTimeoutMs: connections.limits.handshakeMs },
+    limits: acceptLimits(connections.limits),
     onConnection: ({ socket, identity }) => {
       proven.add(socket, identity);
       socket.allowHalfOpen = true;

@@ -2,7 +2,7 @@
 import { decideExport } from '../../federation/policy/decide.ts';
 import { type Origin } from '../../base/origin.ts';
 import { type SnapshotExport, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { BudgetHandle } from '../forward/caller-budget.ts';
 import { Subjects } from '../forward/subjects.ts';
 import { type View } from '../forward/view.ts';

@@ -5,7 +5,7 @@
  *      │                     ├── one side broke ─────▶ over
  *      └── refused ──▶ over  └── cut, idle ──────────▶ over
  */
-import { type CallHost } from '../forward/call.ts';
+import { type CallHost } from '../forward/call-host.ts';
 import { type BudgetHandle, type CallEnd, type CallerBudget } from '../forward/caller-budget.ts';
 import { Due } from '../forward/deadlines.ts';
 import { type LiveCall } from '../forward/live-calls.ts';

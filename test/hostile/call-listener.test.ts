@@ -16,7 +16,7 @@ import { ended } from '../support/tls.ts';
 
 const LIMIT = { timeout: 20_000 };
 const HOST = 'web.eu.mesh.internal';
-const SHORT = { limits: { headersTimeoutMs: 300 } };
+const SHORT = { limits: { headersMs: 300 } };
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
 

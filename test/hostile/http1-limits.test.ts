@@ -88,36 +88,15 @@ suite('deadlines', () => {
     assert.ok(wire.closed);
   });
 
-  test('a body slower than 500 bytes/s over 30 s is cut where progress is demanded', () => {
-    const run = (bytes: number, demandsProgress: boolean): boolean => {
-      const { wire, connection } = serverOver({ demandsProgress });
-      connection.receive(bytesOf(post('Content-Length: 1000000\r\n').replace(SMUGGLED, '')));
-      connection.receive(Buffer.alloc(bytes));
-      connection.tick(29_999);
-      assert.equal(wire.isCut, false);
-      connection.tick(30_000);
-      return wire.isCut;
-    };
-    assert.equal(run(14_999, true), true);
-    assert.equal(run(15_000, true), false);
-    assert.equal(run(0, false), false);
-  });
-
-  test('a body that we do not read is not called slow', () => {
-    const { wire, listener, connection } = serverOver({ demandsProgress: true });
+  test('a body that comes slowly is for whoever receives it to judge, and the connection waits', () => {
+    const { wire, listener, connection } = serverOver();
     connection.receive(bytesOf(post('Content-Length: 1000000\r\n').replace(SMUGGLED, '')));
     connection.receive(Buffer.alloc(70_000));
-    connection.tick(30_000);
-    connection.tick(60_000);
+    connection.tick(600_000);
     assert.ok(wire.paused);
-    connection.tick(90_000);
-    assert.equal(wire.isCut, false);
     listener.at(0).stream.credit(70_000);
     assert.equal(wire.paused, false);
-    connection.tick(119_999);
-    assert.equal(wire.isCut, false);
-    connection.tick(120_000);
-    assert.ok(wire.isCut);
-    assert.equal(listener.at(0).resetCode, 8);
+    connection.tick(1_200_000);
+    assert.deepEqual([wire.isCut, wire.closed, listener.at(0).resetCode], [false, false, undefined]);
   });
 });

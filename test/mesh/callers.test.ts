@@ -5,6 +5,7 @@ import http from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { EdgeCalls } from '../../gateway/edge/calls.ts';
 import { EdgePlans } from '../../gateway/edge/plans.ts';
 import { listenPlaintext } from '../../gateway/listen/plaintext.ts';
@@ -169,10 +170,11 @@ test(
       { name: 'hidden', protocol: 'http1', port: service.port, peers: ['other'] },
     ]);
     // What the mesh lets its workloads import does not open it to the edge: `who` names it, or not.
-    const plans = new EdgePlans('front', rig.importerDeps);
+    const plans = new EdgePlans('front', DEFAULT_LIMITS, rig.importerDeps);
     await using edge = await listenPlaintext({
       address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
       host: rig.listenHost,
+      limits: DEFAULT_LIMITS,
       listenerFor: (protocol) => new EdgeCalls(plans, { protocol, remoteAddress: '192.0.2.7' }),
     });
     const port = edge.address.kind === 'tcp' ? edge.address.port : 0;

@@ -5,6 +5,7 @@ import type http from 'node:http';
 import http2 from 'node:http2';
 import { test } from 'node:test';
 
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { EdgeCalls } from '../../gateway/edge/calls.ts';
 import { EdgePlans } from '../../gateway/edge/plans.ts';
 import { listenPlaintext } from '../../gateway/listen/plaintext.ts';
@@ -157,10 +158,11 @@ test(
       { name: 'web', protocol: 'http1', port: service.port },
       { name: 'closed', protocol: 'http1', port: service.port, peers: ['us'] },
     ]);
-    const plans = new EdgePlans('front', rig.edgeDeps);
+    const plans = new EdgePlans('front', DEFAULT_LIMITS, rig.edgeDeps);
     await using edge = await listenPlaintext({
       address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
       host: rig.listenHost,
+      limits: DEFAULT_LIMITS,
       listenerFor: (protocol) => new EdgeCalls(plans, { protocol, remoteAddress: '127.0.0.1' }),
     });
     const port = edge.address.kind === 'tcp' ? edge.address.port : 0;

@@ -1,7 +1,9 @@
 /** One call between a recorded caller and a recorded destination, on a clock of its own. */
 import assert from 'node:assert/strict';
 
-import { Call, type CallHost } from '../../gateway/forward/call.ts';
+import { type CallHost } from '../../gateway/forward/call-host.ts';
+import { type CallLimits } from '../../gateway/forward/call-limits.ts';
+import { Call } from '../../gateway/forward/call.ts';
 import { BudgetHandle, type CallerBudgets } from '../../gateway/forward/caller-budget.ts';
 import { Deadlines } from '../../gateway/forward/deadlines.ts';
 import { type Destination, type Outgoing, type Taken, type Waiter } from '../../gateway/forward/destination.ts';
@@ -74,6 +76,7 @@ export interface RigOptions extends HeadFacts {
   readonly end?: boolean;
   readonly audience?: Audience;
   readonly limitMs?: number;
+  readonly limits?: Partial<CallLimits>;
   /** How many connections the destination has; 1. */
   readonly connections?: number;
   readonly gateway?: boolean;
@@ -91,6 +94,7 @@ export class CallRig {
   readonly call: Call;
   readonly #records = new Records();
   readonly #limitMs: number;
+  readonly #limits: CallLimits;
 
   constructor(options: RigOptions = {}) {
     const { fields = [], end = true, audience = 'trusted', limitMs = Infinity, connections = 1 } = options;
@@ -101,6 +105,7 @@ export class CallRig {
     if (options.budgets !== undefined) this.destination.budget = new BudgetHandle(budgets, 'eu', 'caller');
     const head = headOf(fields, options);
     this.#limitMs = limitMs;
+    this.#limits = { responseMs: 0, bodyBytes: 0, bodyStallMs: 30_000, tunnelIdleMs: 0, ...options.limits };
     this.destination.gateway = options.gateway ?? false;
     this.destination.waits = options.waits ?? false;
     this.destination.connections = Array.from({ length: connections }, () => new FakeConnection());
@@ -130,7 +135,7 @@ export class CallRig {
 
   /** Sends the call. */
   send(): this {
-    this.call.send(this.destination, this.#limitMs, { refusedUnder: () => undefined });
+    this.call.send(this.destination, this.#limitMs, { limits: this.#limits, refusedUnder: () => undefined });
     return this;
   }
 }

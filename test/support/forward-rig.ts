@@ -7,25 +7,27 @@ import { type Duplex } from 'node:stream';
 import { branded } from '../../base/brand.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
+import { DEFAULT_LIMITS, type ListenerLimits, type Limits } from '../../federation/resources/limits.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { gatewayIdOf, parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
 import { type EdgeDeps } from '../../gateway/edge/plans.ts';
-import { type CallHost } from '../../gateway/forward/call.ts';
+import { type CallHost } from '../../gateway/forward/call-host.ts';
 import { Deadlines } from '../../gateway/forward/deadlines.ts';
 import { LiveCalls } from '../../gateway/forward/live-calls.ts';
 import { type PeerLinks } from '../../gateway/forward/peer-destination.ts';
 import { Views } from '../../gateway/forward/view.ts';
-import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
 import { InboundCalls } from '../../gateway/inbound/calls.ts';
 import { type CallListener } from '../../gateway/listen/call-listener.ts';
-import { type ListenHost, type ListenLimits } from '../../gateway/listen/connections.ts';
+import { type ListenHost } from '../../gateway/listen/connections.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ClientConnection } from '../../gateway/message/stream.ts';
 import { openOutboundListener } from '../../gateway/outbound/listener.ts';
 import { createCallBudgets } from '../../gateway/process/call-budgets.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
+import { type ConnectionLimits } from '../../gateway/http2/limits.ts';
+import { linkHttp2 } from '../../gateway/socket/connection-limits.ts';
 import { type ConnectedHttp2, connectHttp2, type Http2Socket, serveHttp2 } from '../../gateway/socket/http2-socket.ts';
 import { TunnelCalls } from '../../gateway/tcp/tunnel-calls.ts';
 import { type CallSubjectFacts, type EndedCall } from '../../gateway/telemetry/call-subject.ts';
@@ -64,7 +66,10 @@ export interface Rig extends AsyncDisposable {
 /** What a test may change about the rig. */
 export interface RigOptions {
   readonly address?: BindAddress;
-  readonly limits?: Partial<ListenLimits>;
+  /** Of the listener. */
+  readonly limits?: ListenerLimits;
+  /** Of both meshes. */
+  readonly meshLimits?: Partial<Limits>;
   /** Links tried before the real ones. */
   readonly before?: readonly ClientConnection[];
   /** Real links; 1 if not given. */
@@ -96,6 +101,7 @@ class Records {
 /** Links of two gateways, without TLS and hello. */
 async function joinLinks(
   count: number,
+  limits: ConnectionLimits,
   serve: (socket: Socket) => Http2Socket,
 ): Promise<{ readonly links: readonly RigLink[] } & AsyncDisposable> {
   const sockets = new Set<Socket>();
@@ -110,7 +116,7 @@ async function joinLinks(
     const served = new Promise<Http2Socket>((resolve) => {
       accepted.push(resolve);
     });
-    const client = connectHttp2(connect(port, '127.0.0.1'), { clock: systemClock, limits: LINK_CONNECTION });
+    const client = connectHttp2(connect(port, '127.0.0.1'), { clock: systemClock, limits });
     await client.ready;
     links.push({ client, server: await served });
   }
@@ -139,11 +145,12 @@ function linksOf(before: readonly ClientConnection[], links: readonly RigLink[])
 export async function startRig(services: readonly RigService[], options: RigOptions = {}): Promise<Rig> {
   const records = new Records();
   const listenHost = { clock: systemClock, buffers: new BufferPool() };
-  const pools = createServicePools(listenHost);
+  const limits = { ...DEFAULT_LIMITS, ...options.meshLimits };
+  const pools = createServicePools({ ...listenHost, limits });
   const deadlines = new Deadlines(systemClock);
   const live = new LiveCalls();
-  const eu = new ReplaceableSnapshot(euSnapshot(services));
-  const us = new ReplaceableSnapshot(usSnapshot(services));
+  const eu = new ReplaceableSnapshot({ ...euSnapshot(services), limits });
+  const us = new ReplaceableSnapshot({ ...usSnapshot(services), limits });
   const budgets = createCallBudgets({ snapshots: us, live, log: silentLog });
   const host: CallHost = { clock: systemClock, deadlines, live, budgets, sink: records };
   const identity = branded<object, 'VerifiedIdentity'>({
@@ -152,9 +159,9 @@ export async function startRig(services: readonly RigService[], options: RigOpti
     trustDomain: US,
   }) as unknown as VerifiedIdentity;
   const inbound = { views: new Views(eu), services: pools, host, tunnels: new TunnelCalls(host, eu) };
-  const joined = await joinLinks(options.linkCount ?? 1, (socket) => {
+  const joined = await joinLinks(options.linkCount ?? 1, linkHttp2(limits), (socket) => {
     const listener = new InboundCalls(inbound, { peer: peerOf('us', US), identity });
-    return serveHttp2(socket, { ...listenHost, scheme: 'https', limits: LINK_CONNECTION, listener });
+    return serveHttp2(socket, { ...listenHost, scheme: 'https', limits: linkHttp2(limits), listener });
   });
   const links = linksOf(options.before ?? [], joined.links);
   const first = joined.links[0]?.client ?? assertNever();
@@ -162,13 +169,13 @@ export async function startRig(services: readonly RigService[], options: RigOpti
     spec: {
       address: options.address ?? { kind: 'tcp', host: '127.0.0.1', port: 0 },
       caller: { kind: 'as', id: WEB },
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
     },
     deps: { views: new Views(us), links, host },
     host: listenHost,
     snapshots: us,
     svid: { current: () => assertNever(), watch: () => ({ [Symbol.dispose]: () => undefined }) },
     log: silentLog,
-    limits: options.limits ?? {},
   });
   return {
     port: listener.address.kind === 'tcp' ? listener.address.port : 0,

@@ -1,7 +1,7 @@
 /** The snapshots of two gateways, one of which imports what the other exports. */
 import { type HeaderSpelling } from '../../federation/resources/values.ts';
 import { type ExportProtocol } from '../../federation/policy/protocol.ts';
-import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
+import { DEFAULT_LIMITS, type ExportLimits } from '../../federation/resources/limits.ts';
 import {
   type Snapshot,
   type SnapshotExport,
@@ -23,6 +23,7 @@ export interface RigService {
   /** Peers that may call it; by default `us`. */
   readonly peers?: readonly string[];
   readonly headerSpelling?: HeaderSpelling;
+  readonly limits?: ExportLimits;
 }
 
 /** A peer without gateways to dial. */
@@ -55,7 +56,7 @@ export function euSnapshot(services: readonly RigService[]): Snapshot {
       backends: [{ host: '127.0.0.1', port: each.port }],
       authority: undefined,
       serverNames: [],
-      limits: {},
+      limits: each.limits ?? {},
       ...(each.headerSpelling === undefined ? {} : { headerSpelling: each.headerSpelling }),
       allow: [{ peers: each.peers ?? ['us', 'self'], origin: ORIGIN }],
       origin: ORIGIN,

@@ -16,6 +16,7 @@ import { servePeering } from '../../federation/peering/server.ts';
 import { type SessionTiming } from '../../federation/peering/session.ts';
 import { PeeringSupervisor } from '../../federation/peering/supervisor.ts';
 import { type Snapshot, type SnapshotPeer, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { LINK_CONNECTION } from '../../gateway/http2/limits.ts';
 import { listenForLinks, type LinkListener } from '../../gateway/link/accept.ts';
 import { type AcceptedLink } from '../../gateway/link/accepted-link.ts';
 import { LinkDialer } from '../../gateway/link/dial.ts';
@@ -119,7 +120,9 @@ export async function startGateway(
   const state = { exports: [] as readonly CatalogueEntry[] };
   const calls: TestGateway['calls'] = [];
   const catalogues = new Map<string, ImportedCatalogue>();
-  const bridge = lifetime.use(await openPeeringBridge({ runtime, pool, clock, log: silentLog }));
+  const bridge = lifetime.use(
+    await openPeeringBridge({ runtime, pool, limits: LINK_CONNECTION, clock, log: silentLog }),
+  );
   const client = lifetime.use(createPeeringClient({ socketPath: runtime.clientSocket, token: runtime.token }));
   const supervisor = new PeeringSupervisor({
     self: { trustDomain: domain.trustDomain, instance, epoch: own.epoch },

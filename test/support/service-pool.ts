@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server, type Socket } from 'node:net';
 
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type Taken, type Waiter } from '../../gateway/forward/destination.ts';
@@ -96,7 +97,7 @@ export function waiting(): { readonly waiter: Waiter; readonly told: Promise<'co
 }
 
 export function poolsOn(clock = new ManualClock()) {
-  return { clock, pools: createServicePools({ clock, buffers: new BufferPool() }) };
+  return { clock, pools: createServicePools({ limits: DEFAULT_LIMITS, clock, buffers: new BufferPool() }) };
 }
 
 export type Pools = ReturnType<typeof createServicePools>;

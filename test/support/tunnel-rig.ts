@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { branded } from '../../base/brand.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
@@ -9,7 +10,7 @@ import { type Limits } from '../../federation/resources/limits.ts';
 import { type BindAddress, type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport, type SnapshotImport } from '../../federation/snapshot/snapshot.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
-import { type CallHost } from '../../gateway/forward/call.ts';
+import { type CallHost } from '../../gateway/forward/call-host.ts';
 import { Deadlines } from '../../gateway/forward/deadlines.ts';
 import { LiveCalls } from '../../gateway/forward/live-calls.ts';
 import { Views } from '../../gateway/forward/view.ts';
@@ -102,7 +103,7 @@ export async function startTunnels(
     return { clock: systemClock, deadlines, live: list, budgets, sink };
   };
   const buffers = new BufferPool();
-  const pools = createServicePools({ clock: systemClock, buffers });
+  const pools = createServicePools({ limits: DEFAULT_LIMITS, clock: systemClock, buffers });
   const tunnels = new TunnelCalls(hostOf(live.eu), snapshots.eu);
   const inbound = { views: new Views(snapshots.eu), services: pools, host: hostOf(live.eu), tunnels };
   const identity = branded<object, 'VerifiedIdentity'>({

@@ -78,6 +78,7 @@ function exportPlan(allow: readonly AllowRule[], caller: SpiffeId = EU_WEB, part
     exported: exported(allow, parts),
     ...from,
     entry: INBOUND,
+    limits: DEFAULT_LIMITS,
     services: SERVICES,
   });
 }
@@ -88,6 +89,7 @@ function importPlan(parts: Partial<SnapshotImport> = {}, caller: SpiffeId = US_W
     imported: imported(parts),
     caller,
     entry: OUTBOUND,
+    limits: DEFAULT_LIMITS,
     links: LINKS,
     budgets: BUDGETS,
   });

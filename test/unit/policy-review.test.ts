@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { silentLog } from '../../base/log.ts';
+import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { type Snapshot, type SnapshotExport, type SnapshotImport } from '../../federation/snapshot/snapshot.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
-import { type CallHost } from '../../gateway/forward/call.ts';
+import { type CallHost } from '../../gateway/forward/call-host.ts';
 import { Deadlines } from '../../gateway/forward/deadlines.ts';
 import { enter } from '../../gateway/forward/enter.ts';
 import { type EntryPoint } from '../../gateway/forward/entry-point.ts';
@@ -69,6 +70,7 @@ function importPlan(entry = OUTBOUND): ImportPlan {
     imported: importOf(IMPORTER),
     caller,
     entry,
+    limits: DEFAULT_LIMITS,
     links: LINKS,
     budgets: BUDGETS,
   });
@@ -77,7 +79,14 @@ function importPlan(entry = OUTBOUND): ImportPlan {
 function exportPlan(entry = INBOUND): ExportPlan {
   const from = entry === EDGE ? { caller: edgeCallerId(EU, 'front'), peer: 'self' } : { caller: WEB, peer: 'us' };
   const services = { take: () => undefined, wait: () => undefined, leave: () => undefined };
-  return new ExportPlan({ snapshot: EXPORTER, exported: exportOf(EXPORTER), ...from, entry, services });
+  return new ExportPlan({
+    snapshot: EXPORTER,
+    exported: exportOf(EXPORTER),
+    ...from,
+    entry,
+    limits: DEFAULT_LIMITS,
+    services,
+  });
 }
 
 function refusal(plan: ImportPlan | ExportPlan, snapshot: Snapshot, authority: string): ReasonCode | undefined {
@@ -148,7 +157,7 @@ test('what a change denies is cut after a grace, unless it was taken back meanwh
     method: 'POST',
   });
   const stream = new FakeServerStream();
-  enter(host, { stream, head, read: readRequestFields(head), end: true, entry: OUTBOUND, responseMs: 0 }, importPlan());
+  enter(host, { stream, head, read: readRequestFields(head), end: true, entry: OUTBOUND }, importPlan());
   assert.equal(live.size, 1);
 
   const denied = importing({ who: [] });

@@ -4,14 +4,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { DEFAULT_LIMITS, LIMIT_NAMES, limitsProblem, limitsWith } from '../../federation/resources/limits.ts';
+import { DEFAULT_LIMITS, limitsProblem, limitsWith } from '../../federation/resources/limits.ts';
 import { type Loaded, loadResources } from '../../federation/resources/load.ts';
-import { NOT_ENFORCED } from '../../federation/resources/not-enforced.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
 import { directory, doc, messages, setOf } from '../support/documents.ts';
 
 const EXAMPLE = join(import.meta.dirname, '../../deploy/examples/mesh.yaml');
-const load = (path: string): Promise<Loaded> => loadResources(path, { notEnforced: [] });
 const mesh = (limits: string): string => doc('Mesh', 'us', `{ trustDomain: us.example, limits: ${limits} }`);
 
 test('the limits that the example shows are the defaults, all of them', async (t) => {
@@ -20,28 +18,26 @@ test('the limits that the example shows are the defaults, all of them', async (t
   assert.deepEqual(Object.fromEntries(rows), DEFAULT_LIMITS);
   const written = JSON.stringify(Object.fromEntries(rows));
   const path = await directory(t, { 'mesh.yaml': mesh(written) });
-  assert.deepEqual(setOf(await load(path)).mesh.spec.limits, DEFAULT_LIMITS);
+  assert.deepEqual(setOf(await loadResources(path)).mesh.spec.limits, DEFAULT_LIMITS);
 });
 
 test('a Mesh without limits has the defaults, and one with some has these and the defaults', async (t) => {
   const path = await directory(t, { 'mesh.yaml': doc('Mesh', 'us', '{ trustDomain: us.example }') });
-  assert.deepEqual(setOf(await load(path)).mesh.spec.limits, DEFAULT_LIMITS);
   assert.deepEqual(setOf(await loadResources(path)).mesh.spec.limits, DEFAULT_LIMITS);
   await writeFile(join(path, 'mesh.yaml'), mesh('{ glitches: 400, headersMs: 5000 }'));
-  const { limits } = setOf(await load(path)).mesh.spec;
+  const { limits } = setOf(await loadResources(path)).mesh.spec;
   assert.deepEqual(limits, { ...DEFAULT_LIMITS, glitches: 400, headersMs: 5000 });
   assert.deepEqual(structuredClone(limits), limits);
 });
 
 test('every default is within its range and every limit has a default', async (t) => {
-  assert.deepEqual([...LIMIT_NAMES.mesh].sort(), Object.keys(DEFAULT_LIMITS).sort());
   const path = await directory(t, {});
   for (const [name, value] of Object.entries(DEFAULT_LIMITS)) {
     await writeFile(join(path, 'mesh.yaml'), mesh(`{ ${name}: ${value} }`));
-    assert.deepEqual(setOf(await load(path)).mesh.spec.limits, DEFAULT_LIMITS, name);
+    assert.deepEqual(setOf(await loadResources(path)).mesh.spec.limits, DEFAULT_LIMITS, name);
     await writeFile(join(path, 'mesh.yaml'), mesh(`{ ${name}: -1 }`));
     assert.match(
-      messages(await load(path), path).join(),
+      messages(await loadResources(path), path).join(),
       new RegExp(`spec\\.limits\\.${name}: expected an integer from`),
     );
   }
@@ -79,20 +75,20 @@ test('each limit out of its range, and each pair that contradicts itself, gets e
   const path = await directory(t, {});
   for (const [limits, message] of INVALID) {
     await writeFile(join(path, 'mesh.yaml'), mesh(limits));
-    const loaded = await load(path);
+    const loaded = await loadResources(path);
     assert.equal(loaded.kind, 'problems', limits);
     const [first = '', ...more] = messages(loaded, path);
     assert.deepEqual([first.slice(first.indexOf('spec.limits')), more], [`spec.limits${message}`, []], limits);
   }
   for (const limits of ['{ headersMs: 100 }', '{ headersMs: 600000 }', '{ streamWindowBytes: 1048576 }']) {
     await writeFile(join(path, 'mesh.yaml'), mesh(limits));
-    assert.equal((await load(path)).kind, 'ok', limits);
+    assert.equal((await loadResources(path)).kind, 'ok', limits);
   }
 });
 
 test('a limit with another name is refused with the nearest one', async (t) => {
   const path = await directory(t, { 'mesh.yaml': mesh('{ headerMs: 5000 }') });
-  assert.deepEqual(messages(await load(path), path), [
+  assert.deepEqual(messages(await loadResources(path), path), [
     'mesh.yaml:4:44: spec.limits: unknown key "headerMs", did you mean "headersMs"?',
   ]);
 });
@@ -109,7 +105,7 @@ test("a listener's, an edge's and an import's own limits come before the mesh's,
     await writeFile(join(path, 'e.yaml'), doc('Edge', 'e', `{ address: 0.0.0.0:443, tls: ${tls}, limits: ${own} }`));
     const of = doc('Import', 'i', `{ peer: eu, export: db, who: [${web}], listen: ${listen} }`);
     await writeFile(join(path, 'i.yaml'), of);
-    return loadResources(path, { notEnforced: [], referencedFiles: false });
+    return loadResources(path, { referencedFiles: false });
   };
   const set = setOf(await write('{ targetBytes: 16384 }'));
   const own = [
@@ -140,30 +136,17 @@ test("an export's limits are its own", async (t) => {
     doc('Export', 'a', `{ protocol: grpc, backends: [{ address: 10.0.0.4:80 }], allow: [], limits: ${limits} }`);
   const path = await directory(t, { 'mesh.yaml': mesh('{}') });
   await writeFile(join(path, 'x.yaml'), of('{ responseDeadlineMs: 0, connectionsPerBackend: 4 }'));
-  const [exported] = setOf(await load(path)).exports;
+  const [exported] = setOf(await loadResources(path)).exports;
   assert.deepEqual(exported?.spec.limits, { responseDeadlineMs: 0, connectionsPerBackend: 4 });
   await writeFile(join(path, 'x.yaml'), of('{ connectionsPerBackend: 0 }'));
-  assert.deepEqual(messages(await load(path), path), [
+  assert.deepEqual(messages(await loadResources(path), path), [
     'x.yaml:4:107: spec.limits.connectionsPerBackend: expected an integer from 1 to 1000000, found number 0',
   ]);
 });
 
 test('limits that changed are named as waiting for a restart', async (t) => {
   const path = await directory(t, { 'mesh.yaml': mesh('{}') });
-  const before = setOf(await load(path));
+  const before = setOf(await loadResources(path));
   await writeFile(join(path, 'mesh.yaml'), mesh('{ glitches: 400 }'));
-  assert.deepEqual(restartFields(before, setOf(await load(path))), ['Mesh us: spec.limits']);
-});
-
-test('a limit that nothing reads yet is refused by its name, wherever it can stand', async (t) => {
-  const path = await directory(t, { 'mesh.yaml': mesh('{ glitches: 400, headersMs: 1 }') });
-  const refused = NOT_ENFORCED.filter(({ kind, path: at }) => kind === 'Mesh' && at.length === 3).map(
-    ({ path: at }) => at[2],
-  );
-  const expected = ['glitches', 'headersMs'].filter((name) => refused.includes(name));
-  const said = messages(await loadResources(path), path).filter((line) => line.includes('is not enforced'));
-  assert.deepEqual(
-    said.map((line) => /"(\w+)" is not enforced/.exec(line)?.[1]),
-    expected,
-  );
+  assert.deepEqual(restartFields(before, setOf(await loadResources(path))), ['Mesh us: spec.limits']);
 });

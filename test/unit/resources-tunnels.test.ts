@@ -4,22 +4,16 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { type Loaded, loadResources } from '../../federation/resources/load.ts';
-import { type NotEnforced } from '../../federation/resources/not-enforced.ts';
+import { loadResources } from '../../federation/resources/load.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
 import { directory, doc, MESH, messages, setOf } from '../support/documents.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../deploy/examples');
 
-/** Reads everything that the schemas read. */
-const load = (path: string): Promise<Loaded> => loadResources(path, { notEnforced: [] });
-
 const TCP = 'protocol: tcp, backends: [{ address: 10.0.0.5:5432 }], allow: [{ peers: [self] }]';
 const TLS = TCP.replace('tcp', 'tls');
 const WEB = 'spiffe://us.example/ns/shop/sa/web';
 const IMPORT = `peer: eu, export: db, who: [${WEB}]`;
-const tell = (name: string): string =>
-  `${JSON.stringify(name)} is not enforced by this version yet, so it is refused rather than ignored; remove it`;
 
 test('the examples of tcp and tls are valid beside the others', async (t) => {
   const path = await directory(t, {});
@@ -62,7 +56,7 @@ test('a listener of an import is an address, a socket, with a caller or by mutua
   const path = await directory(t, { 'mesh.yaml': MESH });
   const listenOf = async (listen: string): Promise<unknown> => {
     await writeFile(join(path, 'x.yaml'), doc('Import', 'a', `{ ${IMPORT}, listen: ${listen} }`));
-    const { address, caller } = setOf(await load(path)).imports[0]?.spec.listen ?? {};
+    const { address, caller } = setOf(await loadResources(path)).imports[0]?.spec.listen ?? {};
     return [address, caller];
   };
   const as = { kind: 'as', id: WEB };
@@ -141,10 +135,6 @@ const INVALID: readonly (readonly [document: string, ...messages: string[]])[] =
     'x.yaml:4:7: spec.limits.responseDeadlineMs: expected no responseDeadlineMs under protocol tcp, which carries connections unread',
   ],
   [
-    doc('Export', 'a', `{ ${TCP.replace('tcp', 'http1')}, limits: { responseDeadlineMs: 5, tunnelIdleMs: 5 } }`),
-    'x.yaml:4:7: spec.limits.tunnelIdleMs: expected no tunnelIdleMs under protocol http1, which carries calls',
-  ],
-  [
     doc('Import', 'a', `{ ${IMPORT}, listen: { address: 0.0.0.0:5432, as: ${WEB} } }`),
     'x.yaml:4:82: spec.listen: expected a loopback address or a socket for a listener with "as", found 0.0.0.0: whoever reaches it would be that caller; use mutualTls: {} there',
   ],
@@ -202,7 +192,7 @@ test('each invalid document of tcp and tls gets exactly its message', async (t) 
   const path = await directory(t, { 'mesh.yaml': MESH });
   for (const [text, ...expected] of INVALID) {
     await writeFile(join(path, 'x.yaml'), text);
-    const loaded = await load(path);
+    const loaded = await loadResources(path);
     assert.equal(loaded.kind, 'problems', text);
     assert.deepEqual(messages(loaded, path), expected, text);
   }
@@ -211,7 +201,7 @@ test('each invalid document of tcp and tls gets exactly its message', async (t) 
 test('a route to an export of connections is a mistake', async (t) => {
   const route = doc('Route', 'r', '{ edge: e, hosts: [db.example], to: { export: a } }');
   const path = await directory(t, { 'mesh.yaml': MESH, 'x.yaml': doc('Export', 'a', `{ ${TCP} }`), 'r.yaml': route });
-  assert.deepEqual(messages(await load(path), path), [
+  assert.deepEqual(messages(await loadResources(path), path), [
     'r.yaml:1:1: spec.edge: no Edge is named "e"',
     'r.yaml:1:1: spec.to.export: expected an export of calls, found Export a with protocol tcp: an edge carries no connections',
   ]);
@@ -222,52 +212,32 @@ test('port 0 is a free port each time, and two imports may have it', async (t) =
     doc('Import', name, `{ peer: eu, export: ${name}, who: [${WEB}], listen: 127.0.0.1:0 }`),
   );
   const path = await directory(t, { 'mesh.yaml': MESH, 'x.yaml': two.join('---\n') });
-  assert.equal(setOf(await load(path)).imports.length, 2);
+  assert.equal(setOf(await loadResources(path)).imports.length, 2);
 });
 
 test('what is probably not meant is told: a listener that speaks for a caller whom nobody admits', async (t) => {
   const spec = `{ peer: eu, export: db, who: ["spiffe://us.example/ns/bank/**"], listen: { address: 127.0.0.1:1, as: ${WEB} } }`;
   const peer = doc('Peer', 'eu', '{ trustDomain: eu.example }');
   const path = await directory(t, { 'mesh.yaml': MESH, 'p.yaml': peer, 'x.yaml': doc('Import', 'a', spec) });
-  assert.deepEqual(messages(await load(path), path), [
+  assert.deepEqual(messages(await loadResources(path), path), [
     `x.yaml:4:80: spec.listen.as: "who" does not admit ${WEB}, so every connection is refused`,
   ]);
   await writeFile(join(path, 'x.yaml'), doc('Import', 'a', spec.replace('bank', 'shop')));
-  assert.deepEqual(messages(await load(path), path), []);
+  assert.deepEqual(messages(await loadResources(path), path), []);
   const every = doc('Export', 'db', `{ ${TCP.replace('[self]', '[self], who: [spiffe://us.example/a]')} }`);
   await writeFile(join(path, 'x.yaml'), every);
-  assert.deepEqual(messages(await load(path), path), [], 'no lint of a missing what, which there cannot be');
+  assert.deepEqual(messages(await loadResources(path), path), [], 'no lint of a missing what, which there cannot be');
 });
 
 test('a listener of an import that comes, goes or changes needs a restart, and a line above it does not', async (t) => {
   const path = await directory(t, { 'mesh.yaml': MESH });
   const read = async (text: string) => {
     await writeFile(join(path, 'x.yaml'), text);
-    return setOf(await load(path));
+    return setOf(await loadResources(path));
   };
   const one = doc('Import', 'a', `{ ${IMPORT}, listen: 127.0.0.1:5432 }`);
   const before = await read(one);
   assert.deepEqual(restartFields(before, await read(`# a comment\n${one}`)), []);
   for (const text of [one.replace('5432', '5433'), '# nothing', doc('Import', 'a', `{ ${IMPORT} }`)])
     assert.deepEqual(restartFields(before, await read(text)), ['Import a: spec.listen'], text);
-});
-
-test('what is on the list of the not enforced is refused by name and place, in every document of its kind', async (t) => {
-  const list: readonly NotEnforced[] = [
-    { kind: 'Export', path: ['spec', 'protocol'], values: ['tcp', 'tls'] },
-    { kind: 'Import', path: ['spec', 'listen'] },
-    { kind: 'Mesh', path: ['spec', 'listeners', 'outbound', '[]', 'limits', 'glitches'] },
-  ];
-  const outbound = `[{ address: 127.0.0.1:1, mutualTls: {} }, { address: 127.0.0.1:2, mutualTls: {}, limits: { glitches: 9 } }]`;
-  const path = await directory(t, {
-    'mesh.yaml': doc('Mesh', 'us', `{ trustDomain: us.example, listeners: { outbound: ${outbound} } }`),
-    'x.yaml': doc('Export', 'a', `{ ${TCP} }`),
-    'y.yaml': doc('Import', 'a', `{ ${IMPORT}, listen: 127.0.0.1:5432 }`),
-  });
-  assert.deepEqual(messages(await loadResources(path, { notEnforced: list }), path), [
-    `mesh.yaml:4:148: spec.listeners.outbound[1].limits: ${tell('glitches')}`,
-    `x.yaml:4:19: spec.protocol: ${tell('tcp')}`,
-    `y.yaml:4:74: spec: ${tell('listen')}`,
-  ]);
-  assert.deepEqual(setOf(await load(path)).mesh.spec.listeners.outbound[1]?.limits, { glitches: 9 });
 });

@@ -168,7 +168,10 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
     /spec\.gatewayId: expected a SPIFFE ID of trust domain us\.example/,
   ],
   ['{ trustDomain: us.example, identity: { workloadApi: {} } }', /spec\.identity: "workloadApi" is not enforced/],
-  ['{ trustDomain: us.example, limits: { linkStreams: 5 } }', /spec\.limits: "linkStreams" is not enforced/],
+  [
+    '{ trustDomain: us.example, limits: { linkStreams: 0 } }',
+    /limits\.linkStreams: expected an integer from 1 to 1000000/,
+  ],
   [
     '{ trustDomain: us.example, listeners: { admin: { address: 127.0.0.1:1 } } }',
     /listeners\.admin: expected tokenFile/,

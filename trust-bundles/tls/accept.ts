@@ -14,6 +14,7 @@ import { type Logger } from '../../base/log.ts';
 import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { serverTlsContext, type TlsCredentials } from './context.ts';
 import { tlsReason } from './failure.ts';
+import { HandshakeTurns } from './handshake-turns.ts';
 import { RefusalLog } from './refusal-log.ts';
 
 /** What one listener takes on. */
@@ -24,16 +25,19 @@ export interface AcceptLimits {
   readonly connectionsMax: number;
   /** Of one remote address other than loopback, so that one host cannot take all. Default 2,500: gateways behind one NAT fit. */
   readonly connectionsPerAddressMax: number;
+  /** Handshakes begun in one turn of the event loop, the others in later ones: connections that stand go on. Default 10, as h2o (#2872). */
+  readonly handshakesPerTurn: number;
+  /** Until a silent connection is probed. Default 30 s, below the 350 s after which load balancers forget a flow. */
+  readonly keepAliveProbeMs: number;
 }
 
 const DEFAULT_LIMITS: AcceptLimits = {
   handshakeTimeoutMs: 10_000,
   connectionsMax: 10_000,
   connectionsPerAddressMax: 2_500,
+  handshakesPerTurn: 10,
+  keepAliveProbeMs: 30_000,
 };
-
-/** Below the 350 s after which load balancers forget a silent flow. */
-const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** A bound listener. Disposing of it closes its connections too. */
 export interface TlsListener extends AsyncDisposable {
@@ -80,9 +84,10 @@ export async function acceptTls(options: AcceptOptions): Promise<TlsAcceptor> {
   );
   const perAddress = new Map<string, number>();
   // Accepting in a server of our own lets a connection over a limit be closed before any TLS state exists for it.
-  const server = createTcpServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS });
+  const server = createTcpServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: limits.keepAliveProbeMs });
   server.maxConnections = limits.connectionsMax;
   const owned = ownSockets(server);
+  const turns = new HandshakeTurns(limits.handshakesPerTurn, (raw) => terminator.emit('connection', raw));
   server.on('connection', (raw) => {
     raw.on('error', (error) => options.log.debug('socket failed', { error }));
     if (!countAddress(perAddress, raw, limits.connectionsPerAddressMax)) {
@@ -90,7 +95,7 @@ export async function acceptTls(options: AcceptOptions): Promise<TlsAcceptor> {
       raw.destroy();
       return;
     }
-    terminator.emit('connection', raw);
+    turns.begin(raw);
   });
   server.on('drop', (drop) => refusals.refused({ remoteAddress: drop?.remoteAddress, code: 'connections-max' }));
   terminator.on('tlsClientError', (error, socket) => {
