@@ -167,3 +167,25 @@ test('nothing ends an idle tunnel but the limit that is set, and traffic puts it
   await rig.record('outbound');
   assert.ok(rig.records.some(({ reason }) => reason === 'limit-tunnel-idle'));
 });
+
+test('a backend takes as many tunnels as its export says, and one more when one has ended', LIMIT, async () => {
+  await using service = await tcpService((socket) => socket.pipe(socket));
+  const exported = { limits: { connectionsPerBackend: 2 } };
+  await using rig = await startTunnels([{ name: 'db', ports: [service.port], exported }]);
+  const callers = [dial(rig), dial(rig)];
+  for (const caller of callers) {
+    caller.write('x');
+    await expectBytes(caller, 'x');
+  }
+  assert.equal(await ending(dial(rig)), 'ECONNRESET');
+  const refused = await rig.record('inbound');
+  assert.deepEqual([refused.status, refused.verdict, refused.reason], [503, 'error', 'limit-backend-connections']);
+  assert.equal(service.sockets.size, 2);
+  callers[0]?.end();
+  await until('the first to be gone', () => service.sockets.size === 1);
+  await rig.record('inbound', 1);
+  const next = dial(rig);
+  next.write('y');
+  await expectBytes(next, 'y');
+  for (const caller of [...callers, next]) caller.destroy();
+});

@@ -66,6 +66,18 @@ const INVALID: readonly (readonly [limits: string, message: string])[] = [
     ': expected streamWindowBytes to be at most connectionWindowBytes (1048576), found 1048577',
   ],
   [
+    '{ headerBytes: 147457 }',
+    ': expected headerBytes to be at most what a HEADERS frame and 8 continuationFrames carry (147456), found 147457',
+  ],
+  [
+    '{ linkConnectionWindowBytes: 940572671 }',
+    ': expected linkConnectionWindowBytes to be at least 940572672, what stalled readers may hold (65536 for each of linkStreams 10000, 8 times linkStreamWindowBytes 33554432 if windows grow, and 16777216), found 940572671: fewer streams, smaller windows, or a larger one of the connection',
+  ],
+  [
+    '{ linkStreamWindowBytes: 65536, linkStreams: 16129 }',
+    ': expected linkConnectionWindowBytes to be at least 1073807360, what stalled readers may hold (65536 for each of linkStreams 16129, 8 times linkStreamWindowBytes 65536 if windows grow, and 16777216), found 1073741824: fewer streams, smaller windows, or a larger one of the connection',
+  ],
+  [
     '{ linkConnectionWindowBytes: 65535 }',
     ': expected linkStreamWindowBytes to be at most linkConnectionWindowBytes (65535), found 33554432',
   ],
@@ -80,7 +92,16 @@ test('each limit out of its range, and each pair that contradicts itself, gets e
     const [first = '', ...more] = messages(loaded, path);
     assert.deepEqual([first.slice(first.indexOf('spec.limits')), more], [`spec.limits${message}`, []], limits);
   }
-  for (const limits of ['{ headersMs: 100 }', '{ headersMs: 600000 }', '{ streamWindowBytes: 1048576 }']) {
+  const within = [
+    '{ headersMs: 100 }',
+    '{ headersMs: 600000 }',
+    '{ streamWindowBytes: 1048576 }',
+    '{ headerBytes: 147456 }',
+    '{ headerBytes: 147457, continuationFrames: 9 }',
+    '{ linkConnectionWindowBytes: 940572672 }',
+    '{ linkStreamWindowBytes: 65536, linkStreams: 16128 }',
+  ];
+  for (const limits of within) {
     await writeFile(join(path, 'mesh.yaml'), mesh(limits));
     assert.equal((await loadResources(path)).kind, 'ok', limits);
   }

@@ -43,3 +43,17 @@ test('fewer backends than before are no trouble, and what is gone is forgotten',
   turns.keep(new Map());
   assert.equal(names(turns.next(wide)), 'abc');
 });
+
+test('a backend has as many places as the export says, each export its own, and a place given back is free', () => {
+  const turns = new BackendTurns(systemClock);
+  const one = { ...exportOf('a'), limits: { connectionsPerBackend: 2 } };
+  const other = { ...one, name: 'other' };
+  const a = { host: 'a', port: 1 };
+  assert.deepEqual([turns.hold(one, a), turns.hold(one, a), turns.hold(one, a)], [true, true, false]);
+  assert.equal(turns.hold(other, a), true);
+  assert.equal(turns.hold(one, { host: 'a', port: 2 }), true);
+  turns.release(one, a);
+  assert.deepEqual([turns.hold(one, a), turns.hold(one, a)], [true, false]);
+  const free = exportOf('a');
+  assert.ok(Array.from({ length: 5_000 }, () => turns.hold({ ...free, name: 'free' }, a)).every(Boolean));
+});
