@@ -195,7 +195,7 @@ export class Call extends TimedCall implements StreamReceiver, EndedCall, Outgoi
 
   onReset(): void {
     if (this.#over) return;
-    this.#end = endOfReset(this.#stream, this.read.grpc || this.#responded ? Infinity : this.leftMs());
+    this.#end = endOfReset(this.#stream, this.read.grpc || this.#responded ? Infinity : this.earliestLeftMs());
     this.#giveUpUpstream();
     if (!this.#responded) this.status = CALLER_GONE_STATUS;
     this.#fail('caller-gone');

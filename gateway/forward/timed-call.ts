@@ -62,6 +62,11 @@ export abstract class TimedCall extends Due {
     return Math.max(0, this.#sinceMs + this.#limitMs - this.#clock.monotonic());
   }
 
+  /** Until the deadline may pass at a gateway before us: it begins no sooner than the call, and there earlier than here. */
+  protected earliestLeftMs(): number {
+    return this.beganAtMs + this.#limitMs - this.#clock.monotonic();
+  }
+
   override onDue(): void {
     if (this.#kind === UNTIMED) return;
     const nowMs = this.#clock.monotonic();

@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
+import { silentLog } from '../../base/log.ts';
+import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { BudgetHandle, type CallerBudget, endOfReset } from '../../gateway/forward/caller-budget.ts';
+import { LiveCalls } from '../../gateway/forward/live-calls.ts';
+import { createCallBudgets } from '../../gateway/process/call-budgets.ts';
 import { CallRig, outcomeOf } from '../support/call-rig.ts';
 import { testBudgets } from '../support/caller-budgets.ts';
+import { usSnapshot } from '../support/forward-snapshots.ts';
 
 const RESETS = 10;
 const CALLERS_MAX = 10_000;
@@ -126,6 +131,46 @@ test('a call above its caller’s share is refused as such, and nothing of it is
   const third = new CallRig({ budgets }).send();
   assert.equal(third.attempts.length, 1, 'the first has left room');
   third.call.onReset();
+});
+
+test('a call whose deadline may have passed at the gateway before was not given up, however late its body ended', () => {
+  for (const [atMs, expected] of [
+    [949, ['caller at eu']],
+    [950, []],
+    [1_100, []],
+  ] as const) {
+    const { budgets, floods } = testBudgets({ resetsMax: 0, resetShareMax: 0 });
+    const rig = new CallRig({ budgets, limitMs: 1_000, method: 'POST', end: false }).send();
+    rig.clock.advance(900);
+    rig.call.onData(Buffer.alloc(10), true);
+    rig.attempt().receiver.onSent(10);
+    rig.clock.advance(atMs - 900);
+    rig.call.onReset();
+    assert.equal(rig.recorded[0]?.reason, 'caller-gone');
+    assert.deepEqual(floods, expected, `${atMs} ms`);
+  }
+});
+
+test('a caller’s share is half of the streams that a link carries by the limits of now, and of one it is one', () => {
+  const snapshot = usSnapshot([]);
+  const of = (linkStreams: number) => ({ ...snapshot, limits: { ...snapshot.limits, linkStreams } });
+  const snapshots = new ReplaceableSnapshot(of(10));
+  using budgets = createCallBudgets({ snapshots, live: new LiveCalls(), log: silentLog });
+  const room = (): number => {
+    const budget = budgets.outbound.of('eu', 'a', 0);
+    let count = 0;
+    while (budget.enter(0) === undefined) count += 1;
+    for (let each = 0; each < count; each += 1) budget.leave(0, 0, 'done');
+    return count;
+  };
+  for (const [linkStreams, expected] of [
+    [10, 5],
+    [21, 10],
+    [1, 1],
+  ] as const) {
+    snapshots.replace(of(linkStreams));
+    assert.equal(room(), expected, `linkStreams ${linkStreams}`);
+  }
 });
 
 test('a caller that hangs up or lets its own deadline pass gives up, one whose service is slow or fails does not', () => {
