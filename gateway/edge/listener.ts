@@ -37,7 +37,7 @@ export interface EdgeListener extends CallListener {
 export async function openEdge(options: EdgeListenOptions): Promise<EdgeListener> {
   const { name, deps, host, log } = options;
   const limits = limitsWith(deps.views.current().snapshot.limits, options.limits);
-  const connections = new CallConnections(host, limits);
+  const connections = new CallConnections(host, 'strangers', limits);
   const plans = new EdgePlans(name, limits, deps);
   const listener = await listenServerTls({
     address: options.address,

@@ -7,6 +7,9 @@ export type Verdict = 'fine' | 'drain' | 'close' | 'report';
 /** Resets are counted over this many seconds. */
 const RESET_WINDOW_SECONDS = 10;
 
+/** Whoever goes on after GOAWAY, to so many times what led to it, is cut. */
+const CUT_FACTOR = 2;
+
 /** Share of the glitches at which no more streams are taken. */
 const GLITCH_DRAIN_SHARE = 0.75;
 
@@ -55,9 +58,11 @@ export class Budget {
   reset(): Verdict {
     this.#resets[this.#slot] = (this.#resets[this.#slot] ?? 0) + 1;
     this.#resetSum += 1;
-    if (this.#resetSum <= this.#limits.resetsMax) return 'fine';
-    if (this.#limits.resetShareMax === undefined) return 'close';
-    if (this.#reported || this.#resetSum <= this.#limits.resetShareMax * this.#openedSum) return 'fine';
+    const { resetsMax, resetShare } = this.#limits;
+    const most = Math.max(resetsMax, (resetShare?.max ?? 0) * this.#openedSum);
+    if (this.#resetSum <= most) return 'fine';
+    if (resetShare?.beyond !== 'report') return this.#resetSum > CUT_FACTOR * most ? 'close' : 'drain';
+    if (this.#reported) return 'fine';
     this.#reported = true;
     return 'report';
   }

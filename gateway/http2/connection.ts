@@ -31,7 +31,7 @@ export interface ConnectionEvents {
   onClosed(code: number, reason: string, byPeer: boolean): void;
   /** The other end takes no new exchanges any more (GOAWAY). */
   onGoing?(): void;
-  /** Resets are above their share of the streams (only with `resetShareMax`, at most once in 10 s). */
+  /** Resets are above their share of the streams (only with a `resetShare` that is reported, at most once in 10 s). */
   onAbuse?(): void;
 }
 
@@ -49,6 +49,7 @@ const NO_BYTES = new Uint8Array(0);
  *
  *     open --shutdown--> announced --pong or a tick--> draining --no streams left--> closed
  *       |  (server: GOAWAY 2^31-1, PING)  (GOAWAY with the last id)                    ^
+ *       +--- too many resets or glitches ------------------> draining                  |
  *       +--------------- violation, close, connection lost (GOAWAY with the code) -----+
  */
 export abstract class Connection implements StreamOwner, SendFlowOwner {
@@ -232,7 +233,9 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
       case 'fine':
         return;
       case 'drain':
-        this.shutdown();
+        // At once: whoever is at fault has no round trip more, and what others sent is not lost (RFC 9113 §6.8).
+        if (this.isServer) this.drain();
+        else this.shutdown();
         return;
       case 'report':
         this.#events.onAbuse?.();

@@ -150,7 +150,10 @@ export class FrameDispatch {
     }
     const stream = connection.table.get(streamId);
     if (stream === undefined) {
-      connection.spend(connection.budget.oddity());
+      const { budget } = connection;
+      connection.spend(
+        connection.isServer && streamId > connection.lastPeerStreamId ? budget.reset() : budget.oddity(),
+      );
       return;
     }
     connection.closeStream(stream, CLOSED.resetThere);

@@ -1,5 +1,13 @@
 /** What one HTTP/2 connection may cost us, by who is at its other end: security.md section 3. */
 
+/** When resets are too many although they are no flood, and what is done then. */
+export interface ResetShare {
+  /** Of the streams opened in the same time. */
+  readonly max: number;
+  /** `drain`: as without a share. `report`: the connection goes on, and whoever watches it is told. */
+  readonly beyond: 'drain' | 'report';
+}
+
 /** Limits of a connection. Times are milliseconds, sizes bytes. */
 export interface ConnectionLimits {
   /** Streams at once that the other end may open; more are refused with REFUSED_STREAM. */
@@ -33,13 +41,14 @@ export interface ConnectionLimits {
    * built on older nghttp2 (curl 7.88) lose an answer that comes together with its RST_STREAM.
    */
   readonly lingeringMax: number;
-  /** Resets in 10 s, received or caused by what the other end did wrong. */
-  readonly resetsMax: number;
   /**
-   * When `resetsMax` is reached: `undefined` ends the connection; a number reports abuse if resets are also above this
-   * share of the streams opened in the same time.
+   * Resets in 10 s, received or caused by what the other end did wrong. Above it no more streams are taken and those under
+   * way finish: a connection is shared by callers who cancelled nothing. At twice as many the end: what was opened after
+   * GOAWAY is never processed, and only an attacker goes on resetting it (CVE-2023-44487).
    */
-  readonly resetShareMax: number | undefined;
+  readonly resetsMax: number;
+  /** Where there is one, resets above `resetsMax` are too many only if they are above it too. */
+  readonly resetShare: ResetShare | undefined;
   /** What is allowed by the protocol and of no use to anybody: at 75 % of this GOAWAY, at 100 % the end. */
   readonly glitchesMax: number;
   /** Answers to PING, SETTINGS and errors that wait for a socket. */
@@ -71,12 +80,26 @@ export const STRANGER_CONNECTION: ConnectionLimits = {
   settingsMax: 32,
   lingeringMax: 100,
   resetsMax: 100,
-  resetShareMax: undefined,
+  resetShare: undefined,
   glitchesMax: 200,
   controlFramesMax: 1_000,
   // A paused download is legitimate for minutes; what it holds is bounded by its window.
   stallTimeoutMs: 300_000,
   idleTimeoutMs: 300_000,
+};
+
+/** Of the streams opened (security.md section 3): callers with deadlines and hedged calls stay far below it, floods do not. */
+const RESET_SHARE_MAX = 0.2;
+
+/**
+ * For workloads of our own mesh, proven by mutual TLS or the loopback address. One channel has all the calls of a workload,
+ * and of 1,000 a second a hundred run into a deadline soon: an absolute number would end it again and again, while those
+ * who flood reset nearly all that they open. What the gateway lets pass so is work for services that its policy permits.
+ * Strangers at an edge keep the absolute number: four cheap calls would buy them a reset each.
+ */
+export const OWN_CALLER_CONNECTION: ConnectionLimits = {
+  ...STRANGER_CONNECTION,
+  resetShare: { max: RESET_SHARE_MAX, beyond: 'drain' },
 };
 
 /** For links: shared by a whole mesh, so abuse is reported and the caller at fault is cut at its own gateway, not the link. */
@@ -96,7 +119,7 @@ export const LINK_CONNECTION: ConnectionLimits = {
   lingeringMax: 0,
   // Below this many a share says nothing.
   resetsMax: 1_000,
-  resetShareMax: 0.2,
+  resetShare: { max: RESET_SHARE_MAX, beyond: 'report' },
   glitchesMax: Infinity,
   stallTimeoutMs: undefined,
   idleTimeoutMs: undefined,

@@ -40,6 +40,8 @@ export class Http2ServerConnection extends Connection {
   #prefaceBytes = 0;
   /** The highest stream that has come, whether processed or not. */
   #lastSeenId = 0;
+  /** Streams that came after GOAWAY. */
+  #ignored = 0;
 
   constructor(options: Http2ServerOptions) {
     super(options);
@@ -122,6 +124,9 @@ export class Http2ServerConnection extends Connection {
     // Announced as not processed: the client tries elsewhere (RFC 9113 §6.8).
     if (this.phase === 'draining') {
       this.closedStreams.remember(streamId, CLOSED.resetHere);
+      this.#ignored += 1;
+      // More cannot have been on their way.
+      if (this.#ignored > this.limits.streamsMax) this.spend(this.budget.reset());
       return;
     }
     this.lastPeerStreamId = streamId;

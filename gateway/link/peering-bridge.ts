@@ -88,7 +88,7 @@ export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<
     // It is near, and a caller who resets has been judged by the sibling.
     growthBytesMax: 0,
     resetsMax,
-    resetShareMax: undefined,
+    resetShare: undefined,
   };
   const sockets = new Set<Socket>();
   const listener: RequestListener = {

@@ -8,7 +8,7 @@ import { type ConnectionLimits } from '../http2/limits.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type RequestListener } from '../message/stream.ts';
-import { callerHttp1, callerHttp2 } from '../socket/connection-limits.ts';
+import { callerHttp1, callerHttp2, ownCallerHttp2 } from '../socket/connection-limits.ts';
 import { serveHttp1 } from '../socket/http1-socket.ts';
 import { serveHttp2 } from '../socket/http2-socket.ts';
 
@@ -20,6 +20,9 @@ const BROKEN_RULES: ReadonlySet<number> = new Set([
   ERROR_CODE.frameSizeError,
   ERROR_CODE.compressionError,
 ]);
+
+/** Who calls: workloads of our own mesh, or anybody. */
+export type Callers = 'own' | 'strangers';
 
 /** What the listeners of one process share. */
 export interface ListenHost {
@@ -52,11 +55,11 @@ export class CallConnections implements Disposable {
   #onEmpty = (): void => undefined;
 
   /** `limits`: those that hold at this listener. */
-  constructor(host: ListenHost, limits: Limits) {
+  constructor(host: ListenHost, callers: Callers, limits: Limits) {
     this.#host = host;
     this.limits = limits;
     this.#http1 = callerHttp1(limits);
-    this.#http2 = callerHttp2(limits);
+    this.#http2 = callers === 'own' ? ownCallerHttp2(limits) : callerHttp2(limits);
   }
 
   /** Registers a connection whose protocol is not known yet. False (and destroyed) when there are too many. */

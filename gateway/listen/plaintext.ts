@@ -28,7 +28,7 @@ export interface PlaintextListenOptions {
  * `listen-failed`, and for a path over 107 bytes `socket-path-too-long`.
  */
 export async function listenPlaintext(options: PlaintextListenOptions): Promise<CallListener> {
-  const connections = new CallConnections(options.host, options.limits);
+  const connections = new CallConnections(options.host, 'own', options.limits);
   const { keepAliveProbeMs: keepAliveInitialDelay } = options.limits;
   const kept = { keepAlive: true, keepAliveInitialDelay };
   // What FIN means is the engine's to say: behind a request it cancels the call, in a switched protocol it ends one half.

@@ -48,7 +48,7 @@ export async function openOutboundListener(options: OutboundListenOptions): Prom
 async function openMutualTls(options: OutboundListenOptions, limits: Limits): Promise<CallListener> {
   const { deps, host, svid, log } = options;
   const { clock } = host;
-  const connections = new CallConnections(host, limits);
+  const connections = new CallConnections(host, 'own', limits);
   const name = formatAddress(options.spec.address);
   const admit = (chain: readonly Uint8Array[]): Verification =>
     admitOwn(chain, options.snapshots.current(), clock.now());

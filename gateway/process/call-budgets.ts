@@ -22,8 +22,8 @@ export interface CallBudgetsOptions {
 
 /** The budgets; dispose of them to follow the snapshots no more. */
 export function createCallBudgets({ snapshots, live, log }: CallBudgetsOptions): CallBudgets & Disposable {
-  const { resetsMax, resetShareMax = 1 } = LINK_CONNECTION;
-  const resets = { resetsMax, resetShareMax };
+  const { resetsMax, resetShare } = LINK_CONNECTION;
+  const resets = { resetsMax, resetShareMax: resetShare?.max ?? 1 };
   // How many calls a caller has at once is its own gateway's to say: several workers of it may meet in one of ours.
   const inboundLimits = { ...resets, streamsMax: Infinity };
   let outboundLimits = { ...resets, streamsMax: streamsMax(snapshots) };

@@ -1,7 +1,7 @@
 /** What documents say of connections, as the engines take it: made once for each listener, pool or process. */
 import { LINK_STREAM_START_BYTES, linkGrowthBytes, type Limits } from '../../federation/resources/limits.ts';
 import { type Http1Limits, STRANGER_HTTP1 } from '../http1/limits.ts';
-import { type ConnectionLimits, LINK_CONNECTION, STRANGER_CONNECTION } from '../http2/limits.ts';
+import { type ConnectionLimits, LINK_CONNECTION, OWN_CALLER_CONNECTION, STRANGER_CONNECTION } from '../http2/limits.ts';
 
 /** Towards a service: it is near, so fixed windows do, and no PINGs that it may count. */
 const SERVICE_STREAM_WINDOW_BYTES = 256 * 1024;
@@ -46,6 +46,11 @@ export function callerHttp2(limits: Limits): ConnectionLimits {
   };
 }
 
+/** The same for a workload of our own mesh, whose one connection many calls share. */
+export function ownCallerHttp2(limits: Limits): ConnectionLimits {
+  return { ...callerHttp2(limits), resetShare: OWN_CALLER_CONNECTION.resetShare };
+}
+
 /** A link, at both of its ends; resets and glitches are judged as a share of its streams whatever is configured. */
 export function linkHttp2(limits: Limits): ConnectionLimits {
   // A target that came over HTTP/1.1 was counted apart.
@@ -77,7 +82,7 @@ export function serviceHttp2(limits: Limits): ConnectionLimits {
     ...heads(limits),
     streamWindowBytes: SERVICE_STREAM_WINDOW_BYTES,
     growthBytesMax: 0,
-    resetShareMax: undefined,
+    resetShare: undefined,
     resetsMax: SERVICE_RESETS_MAX,
   };
 }

@@ -38,15 +38,38 @@ const rapidReset =
   (index: number): Buffer =>
     Buffer.concat([request(peer, streamOf(index)), rstFrame(streamOf(index), CODE.cancel)]);
 
-underAttack(`C2 rapid reset: ${resetsMax} resets pass, one more ends the connection`, async (rig) => {
-  const { peer, application } = rig;
+/** Requests of the attacker that reached the application. */
+const held = ({ application }: Rig): number => application.heads.filter(({ path }) => path.value === '/hold').length;
+
+underAttack(`C2 rapid reset: ${resetsMax} resets pass, one more and the connection takes no more`, async (rig) => {
+  const { peer } = rig;
   const within = await flood(peer, resetsMax, rapidReset(rig));
   assert.deepEqual(within, { rounds: resetsMax, code: undefined, ended: false });
   assert.ok(await peer.alive());
-  const reached = application.heads.length;
-  peer.write(rapidReset(rig)(resetsMax));
+  peer.write(rapidReset(rig)(resetsMax), request(peer, streamOf(resetsMax + 1), { path: '/' }));
+  const { code, lastStream } = await peer.goAway();
+  assert.deepEqual({ code, lastStream }, { code: CODE.noError, lastStream: streamOf(resetsMax) });
+  await peer.ended();
+  assert.equal(held(rig), resetsMax + 1);
+});
+
+underAttack('C2 rapid reset: whoever shares the connection loses no call, unless the attack goes on', async (rig) => {
+  const { peer, application } = rig;
+  const upload = (stream: number): Buffer => request(peer, stream, { path: '/sink', method: 'POST', end: false });
+  // Two who cancelled nothing: one ends before the attack goes on, one has not by then.
+  peer.write(upload(1), upload(3));
+  const attack = (index: number): Buffer => rapidReset(rig)(index + 2);
+  peer.write(...Array.from({ length: resetsMax + 1 }, (_, index) => attack(index)));
+  const { code, lastStream } = await peer.goAway();
+  assert.deepEqual({ code, lastStream }, { code: CODE.noError, lastStream: streamOf(resetsMax + 2) });
+  peer.write(dataFrame(1, true, 'all of it'));
+  assert.equal((await peer.response(1)).status, 200);
+  for (let index = resetsMax + 1; index < 2 * resetsMax; index += 1) peer.write(attack(index));
+  assert.ok(await peer.alive('borne'));
+  peer.write(attack(2 * resetsMax));
   await endsWith(peer, CODE.enhanceYourCalm);
-  assert.ok(application.heads.length >= reached);
+  assert.equal(held(rig), resetsMax + 1);
+  assert.ok(application.activeMost <= streamsMax + 1);
 });
 
 underAttack('C2 rapid reset: resets of ten seconds ago do not count', async (rig) => {
@@ -59,10 +82,9 @@ underAttack('C2 rapid reset: resets of ten seconds ago do not count', async (rig
 
 underAttack('C2 rapid reset in one write of ten thousand: upstream sees no more than the budget', async (rig) => {
   const { peer, application } = rig;
-  const innocent = (): number => application.heads.filter(({ path }) => path.value === '/').length;
   peer.write(...Array.from({ length: FLOOD }, (_, index) => rapidReset(rig)(index)));
-  await peer.ended();
-  assert.ok(application.heads.length - innocent() <= resetsMax + streamsMax);
+  await endsWith(peer, CODE.enhanceYourCalm);
+  assert.ok(held(rig) <= resetsMax + streamsMax);
   assert.ok(application.activeMost <= streamsMax + 1);
 });
 

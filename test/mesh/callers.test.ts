@@ -141,14 +141,19 @@ for (const protocol of ['http1', 'http2'] as const) {
 }
 
 test('a caller that ends its half behind a request is taken for gone, and its call is cancelled', LIMIT, async () => {
+  const { promise: reached, resolve: reach } = Promise.withResolvers<undefined>();
   const { promise: cancelled, resolve } = Promise.withResolvers<undefined>();
   await using service = await http1Service((request, response) => {
+    reach(undefined);
     request.on('close', () => resolve(undefined));
     response.on('close', () => resolve(undefined));
   });
   await using rig = await startRig([{ name: 'web', protocol: 'http1', port: service.port }]);
   const socket = connect({ port: rig.port, host: '127.0.0.1', allowHalfOpen: true });
-  socket.end(`GET / HTTP/1.1\r\nhost: ${HOST}\r\n\r\n`);
+  socket.write(`GET / HTTP/1.1\r\nhost: ${HOST}\r\n\r\n`);
+  // Cancelled on its way it would never be seen there.
+  await reached;
+  socket.end();
   const { received } = await ended(socket);
   await cancelled;
   assert.equal(received, '');

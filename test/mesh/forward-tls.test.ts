@@ -1,6 +1,5 @@
 /** Outbound listeners over mutual TLS and edges over public TLS, with real handshakes. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
 import http2 from 'node:http2';
 import https from 'node:https';
 import { once } from 'node:events';
@@ -13,16 +12,9 @@ import { openOutboundListener } from '../../gateway/outbound/listener.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
 import { http1Service, startRig } from '../support/forward-rig.ts';
-import { bundleMap, svidSource, testDomain } from '../support/trust.ts';
+import { bundleMap, pem, svidSource, testDomain } from '../support/trust.ts';
 
 const LIMIT = { timeout: 20_000 };
-
-function pem(svid: X509Svid): { cert: string; key: string } {
-  return {
-    cert: svid.chain.map((der) => new X509Certificate(der).toString()).join(''),
-    key: svid.key.export({ type: 'pkcs8', format: 'pem' }).toString(),
-  };
-}
 
 test('an edge takes HTTP/1.1 and HTTP/2 over TLS', LIMIT, async () => {
   await using service = await http1Service((request, response) => response.end(request.headers['x-forwarded-proto']));

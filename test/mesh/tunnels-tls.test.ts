@@ -17,19 +17,12 @@ import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
 import { alpnExtension, hello, serverNameExtension } from '../support/client-hello-writer.ts';
 import { listen } from '../support/forward-rig.ts';
 import { until } from '../support/gateways.ts';
-import { bundleMap, svidSource, testDomain } from '../support/trust.ts';
+import { bundleMap, pem, svidSource, testDomain } from '../support/trust.ts';
 import { startTunnels, tcpService, type TunnelRig } from '../support/tunnel-rig.ts';
 
 const LIMIT = { timeout: 30_000 };
 const NAMES = ['vault.shop.example', '*.vault.shop.example'];
 const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112]);
-
-function pem(svid: X509Svid): { cert: string; key: string } {
-  return {
-    cert: svid.chain.map((der) => new X509Certificate(der).toString()).join(''),
-    key: svid.key.export({ type: 'pkcs8', format: 'pem' }).toString(),
-  };
-}
 
 /** A TLS service that says which name it was asked for, then echoes. */
 async function tlsService(): Promise<{ readonly port: number; readonly fingerprint: string } & AsyncDisposable> {

@@ -106,7 +106,7 @@ async function joinLinks(
 ): Promise<{ readonly links: readonly RigLink[] } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   const accepted: ((server: Http2Socket) => void)[] = [];
-  const jump = createServer((socket) => {
+  const jump = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     accepted.shift()?.(serve(socket));
   });
@@ -116,7 +116,7 @@ async function joinLinks(
     const served = new Promise<Http2Socket>((resolve) => {
       accepted.push(resolve);
     });
-    const client = connectHttp2(connect(port, '127.0.0.1'), { clock: systemClock, limits });
+    const client = connectHttp2(connect({ port, host: '127.0.0.1', noDelay: true }), { clock: systemClock, limits });
     await client.ready;
     links.push({ client, server: await served });
   }

@@ -1,4 +1,6 @@
 /** Trust domains made for a test: a root, its bundle, and SVIDs of any path. */
+import { X509Certificate } from 'node:crypto';
+
 import { systemClock } from '../../base/clock.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
@@ -74,5 +76,13 @@ export function svidSource(svid: X509Svid): TestSvidSource {
       current = next;
       for (const listener of listeners) listener(next);
     },
+  };
+}
+
+/** What an edge is given. */
+export function pem(svid: X509Svid): { cert: string; key: string } {
+  return {
+    cert: svid.chain.map((der) => new X509Certificate(der).toString()).join(''),
+    key: svid.key.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
 }

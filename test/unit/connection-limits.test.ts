@@ -4,11 +4,17 @@ import { test } from 'node:test';
 
 import { DEFAULT_LIMITS, LINK_CREDIT_BYTES, linkGrowthBytes, type Limits } from '../../federation/resources/limits.ts';
 import { STRANGER_HTTP1 } from '../../gateway/http1/limits.ts';
-import { CONNECTION_CREDIT_BYTES_MAX, LINK_CONNECTION, STRANGER_CONNECTION } from '../../gateway/http2/limits.ts';
+import {
+  CONNECTION_CREDIT_BYTES_MAX,
+  LINK_CONNECTION,
+  OWN_CALLER_CONNECTION,
+  STRANGER_CONNECTION,
+} from '../../gateway/http2/limits.ts';
 import { acceptLimits } from '../../gateway/listen/accept-limits.ts';
 import {
   callerHttp1,
   callerHttp2,
+  ownCallerHttp2,
   linkHttp2,
   serviceHttp1,
   serviceHttp2,
@@ -17,6 +23,7 @@ import {
 test('without documents the engines have the same limits as with documents that say nothing', () => {
   assert.deepEqual(callerHttp1(DEFAULT_LIMITS), STRANGER_HTTP1);
   assert.deepEqual(callerHttp2(DEFAULT_LIMITS), STRANGER_CONNECTION);
+  assert.deepEqual(ownCallerHttp2(DEFAULT_LIMITS), OWN_CALLER_CONNECTION);
   assert.deepEqual(serviceHttp1(DEFAULT_LIMITS), STRANGER_HTTP1);
   // What gateways add to a head must cross, and a target that HTTP/1.1 counts apart.
   const heads = { headerBytesMax: 32 * 1024, headerFieldsMax: 116 };
@@ -50,6 +57,7 @@ const READ_BY: readonly (readonly [Partial<Limits>, (limits: Limits) => object, 
   [{ streamWindowBytes: 2_048 }, serviceHttp1, {}],
   [{ connectionWindowBytes: 70_000 }, callerHttp2, { connectionWindowBytes: 70_000 }],
   [{ resetsPer10s: 3 }, callerHttp2, { resetsMax: 3 }],
+  [{ resetsPer10s: 3 }, ownCallerHttp2, { resetsMax: 3 }],
   [{ resetsPer10s: 3 }, linkHttp2, {}],
   [{ glitches: 4 }, callerHttp2, { glitchesMax: 4 }],
   [{ glitches: 4 }, linkHttp2, {}],

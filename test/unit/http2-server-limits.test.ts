@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
-import { LINK_CONNECTION, STRANGER_CONNECTION } from '../../gateway/http2/limits.ts';
+import { LINK_CONNECTION, OWN_CALLER_CONNECTION, STRANGER_CONNECTION } from '../../gateway/http2/limits.ts';
 import { Http2ServerConnection } from '../../gateway/http2/server-connection.ts';
 import { answer, get, GET, post, ServerRig, Told } from '../support/http2-by-hand.ts';
 import {
@@ -55,17 +55,67 @@ suite('an HTTP/2 server', () => {
     assert.equal(rig.streams.length, 3);
   });
 
-  for (const resets of [9, 10, 11]) {
-    test(`resets: ${resets} where 10 are allowed`, () => {
+  for (const [resets, goaway, isClosed] of [
+    [10, undefined, false],
+    [11, CODE.noError, false],
+    [20, CODE.noError, false],
+    [21, CODE.noError, true],
+  ] as const) {
+    test(`resets: ${resets} where 10 are allowed and 20 are borne, beside a call that nobody cancelled`, () => {
       const rig = new ServerRig({ resetsMax: 10 });
-      for (let index = 0; index < resets; index += 1) rig.say(get(2 * index + 1), rstFrame(2 * index + 1, CODE.cancel));
-      assert.equal(rig.errors().goaway, resets > 10 ? CODE.enhanceYourCalm : undefined);
+      rig.say(get(1));
+      for (let index = 1; index <= resets; index += 1) {
+        rig.say(get(2 * index + 1), rstFrame(2 * index + 1, CODE.cancel));
+      }
+      assert.equal(rig.events.closed.length > 0, isClosed);
+      assert.equal(rig.streams.length, 1 + Math.min(resets, 11), 'nothing is processed after GOAWAY');
+      assert.equal(rig.told[0]?.resets.length, isClosed ? 1 : 0);
+      assert.ok(rig.told.slice(1).every((told) => told.resets.length === 1));
+      if (!isClosed) answer(rig.streams[0], 'x');
+      const frames = rig.hear();
+      const first = frames.find(({ type }) => type === FRAME.goAway);
+      assert.equal(first?.payload.readUInt32BE(4), goaway);
+      if (first !== undefined) assert.equal(first.payload.readUInt32BE(0), 23, 'the last stream that was processed');
       assert.equal(
-        rig.told.every((told) => told.resets.length === 1),
-        true,
+        frames.some(({ type, stream }) => type === FRAME.data && stream === 1),
+        !isClosed,
       );
+      if (goaway !== undefined)
+        assert.equal(rig.events.closed[0]?.code, isClosed ? CODE.enhanceYourCalm : CODE.noError);
     });
   }
+
+  test('streams that come after the GOAWAY of resets cost nothing while they may have been on their way', () => {
+    const rig = new ServerRig({ resetsMax: 10, streamsMax: 20 });
+    rig.say(get(1));
+    for (let id = 3; id <= 23; id += 2) rig.say(get(id), rstFrame(id, CODE.cancel));
+    for (let id = 25; id < 25 + 2 * 20; id += 2) rig.say(get(id));
+    assert.deepEqual([rig.events.closed.length, rig.streams.length], [0, 12]);
+    for (let id = 65; id < 65 + 2 * 9; id += 2) rig.say(get(id));
+    assert.equal(rig.events.closed.length, 0);
+    rig.say(get(83));
+    assert.equal(rig.events.closed[0]?.code, CODE.enhanceYourCalm);
+    assert.equal(rig.streams.length, 12);
+  });
+
+  test('resets of own callers are judged as a share of their streams above the number', () => {
+    const rig = new ServerRig({ ...OWN_CALLER_CONNECTION, resetsMax: 10 });
+    // One in five.
+    for (let index = 0; index < 200; index += 1) {
+      rig.say(get(2 * index + 1));
+      if (index % 5 === 4) rig.say(rstFrame(2 * index + 1, CODE.cancel));
+      else answer(rig.streams[index], 'x');
+    }
+    assert.equal(rig.errors().goaway, undefined);
+    rig.say(get(401));
+    // 40 of 201, and one more would be above.
+    rig.say(get(403), rstFrame(403, CODE.cancel));
+    assert.equal(rig.errors().goaway, CODE.noError);
+    assert.deepEqual([rig.events.closed.length, rig.events.abuses], [0, 0]);
+    answer(rig.streams.at(-2), 'x');
+    rig.hear();
+    assert.equal(rig.events.closed[0]?.code, CODE.noError);
+  });
 
   test('resets on a link are reported above their share, once, and the link lives', () => {
     const rig = new ServerRig({ ...LINK_CONNECTION, resetsMax: 10 });
