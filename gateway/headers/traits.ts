@@ -53,24 +53,18 @@ const GATEWAYS_OWN = new Set([
   'x-forwarded-for',
 ]);
 
-/** Names that mean something only before the body: nothing in trailers frames, routes or authenticates (RFC 9110 §6.5.1). */
+/** Others that mean something only before the body: nothing in trailers frames, routes or authenticates (RFC 9110 §6.5.1). */
 const HEADERS_ONLY = new Set([
   'authorization',
-  'connection',
   'content-encoding',
   'content-length',
   'content-range',
   'content-type',
   'cookie',
-  'expect',
   'grpc-timeout',
-  'host',
-  'keep-alive',
   'set-cookie',
   'te',
   'trailer',
-  'transfer-encoding',
-  'upgrade',
 ]);
 
 const READ: ReadonlyMap<string, number> = new Map([
@@ -97,21 +91,19 @@ export function traitsOf(name: FieldName): number {
 }
 
 function derive(text: string): number {
-  const own = isGatewaysOwn(text);
+  // CGI-like services take "_" for "-": what is removed is removed in both spellings, and read in one.
+  const dashed = text.replaceAll('_', '-');
+  const own = dashed.startsWith('jumpgate-') || GATEWAYS_OWN.has(dashed);
+  const isHops = HOP_BY_HOP.has(dashed) || dashed.startsWith('proxy-');
+  const isSecondLength = dashed === 'content-length' && dashed !== text;
   let traits = READ.get(text) ?? 0;
-  if (own || HOP_BY_HOP.has(text) || text === 'te' || text.startsWith('proxy-')) {
+  if (own || isHops || isSecondLength || text === 'te') {
     traits |= TRAIT.dropFromRequest | TRAIT.dropFromResponse;
   }
   // Written anew: it tells what is left.
   if (text === 'grpc-timeout') traits |= TRAIT.dropFromRequest;
-  if (own || HEADERS_ONLY.has(text) || text.startsWith(':') || text.startsWith('proxy-')) {
+  if (own || isHops || HEADERS_ONLY.has(dashed) || text.startsWith(':')) {
     traits |= TRAIT.dropFromTrailers;
   }
   return traits;
-}
-
-/** Whether `name` is one that only gateways write; CGI-like services take `_` for `-`, so both spellings are. */
-function isGatewaysOwn(name: string): boolean {
-  const dashed = name.replaceAll('_', '-');
-  return dashed.startsWith('jumpgate-') || GATEWAYS_OWN.has(dashed);
 }
