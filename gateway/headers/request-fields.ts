@@ -1,11 +1,9 @@
 /** One pass over the fields of a request: what goes on, what a gateway reads, and what contradicts itself. */
 import { type Field } from '../message/field.ts';
 import { type RequestHead } from '../message/head.ts';
+import { isMethod } from '../message/method.ts';
 import { field } from '../message/names.ts';
 import { SINGLE_TRAITS, TRAIT, traitsOf } from './traits.ts';
-
-/** RFC 9110 §5.6.2, bounded. */
-const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
 
 const FORWARDED_TRAITS = TRAIT.forwardedHost | TRAIT.forwardedProto | TRAIT.forwardedFor;
 
@@ -58,11 +56,11 @@ export function readRequestFields(head: RequestHead): RequestFields {
 export function methodProblem(
   method: string,
   protocol: string | undefined,
-): 'header-malformed' | 'method-unsupported' | undefined {
+): 'request-malformed' | 'method-unsupported' | undefined {
   if (method === 'GET' || method === 'POST' || protocol !== undefined) return undefined;
-  if (!METHOD.test(method)) return 'header-malformed';
+  if (!isMethod(method)) return 'request-malformed';
   // They make a tunnel, or echo the fields that gateways add.
-  return /^(?:CONNECT|TRACE)$/i.test(method) ? 'method-unsupported' : undefined;
+  return method === 'CONNECT' || method === 'TRACE' ? 'method-unsupported' : undefined;
 }
 
 /** The gateway's own fields of a call: who called, as the entry said it. Pushed behind what the request brought. */

@@ -1,4 +1,5 @@
 /** What one HTTP/1.1 message may take (security.md §3). Beyond each the connection ends. */
+import { METHOD_BYTES_MAX } from '../message/method.ts';
 
 /** Limits of a connection that its owner sets. Sizes are bytes, times milliseconds. */
 export interface Http1Limits {
@@ -25,9 +26,6 @@ export const STRANGER_HTTP1: Http1Limits = {
   headersTimeoutMs: 10_000,
   idleTimeoutMs: 5 * 60_000,
 };
-
-/** A method; the longest registered one (UPDATEREDIRECTREF) has 17 characters. */
-export const METHOD_BYTES_MAX = 32;
 
 /** Of a start line, without its line end, around the target: method, version and the spaces between them. */
 export const START_LINE_REST_BYTES_MAX = METHOD_BYTES_MAX + ' '.length * 2 + 'HTTP/1.1'.length;

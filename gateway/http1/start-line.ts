@@ -1,8 +1,8 @@
 /** The first line of a request (RFC 9112 §3), and the authority that a request is for. */
 import { Field } from '../message/field.ts';
+import { isMethod } from '../message/method.ts';
 import { fieldName } from '../message/names.ts';
 import { type EarlyReason } from '../message/stream.ts';
-import { METHOD_BYTES_MAX } from './limits.ts';
 
 /** A request line. Its fields are shared by all requests of a connection that begin with it. */
 export interface StartLine {
@@ -15,9 +15,6 @@ export interface StartLine {
   /** Why it is refused, although it can be read. */
   readonly problem: EarlyReason | undefined;
 }
-
-/** Upper case as all registered methods are: one that differs in case only would be another method to some reader. */
-const METHOD = /^[A-Z][A-Z0-9_-]*$/;
 
 const VERSION = /^HTTP\/([0-9])\.([0-9])$/;
 
@@ -46,7 +43,7 @@ export function parseStartLine(line: string, targetBytesMax: number): StartLine 
   const method = line.slice(0, first);
   const target = line.slice(first + 1, last);
   const version = VERSION.exec(line.slice(last + 1));
-  if (version === null || method.length > METHOD_BYTES_MAX || !METHOD.test(method)) return undefined;
+  if (version === null || !isMethod(method)) return undefined;
   const minor = Number(version[2]);
   const read = { method: new Field(METHOD_NAME, method), path: new Field(PATH_NAME, target), minor };
   if (target.length > targetBytesMax) return { ...read, absolute: undefined, problem: 'limit-target' };

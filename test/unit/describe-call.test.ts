@@ -24,9 +24,14 @@ const snapshot: ExplainedSnapshot = {
 };
 
 test('a method that no listener carries is denied whatever policy says', () => {
-  for (const method of ['TRACE', 'CONNECT', 'trace']) {
+  for (const [method, refusal] of [
+    ['TRACE', ['method-unsupported', 405]],
+    ['CONNECT', ['method-unsupported', 405]],
+    ['trace', ['request-malformed', 400]],
+    ['get', ['request-malformed', 400]],
+  ] as const) {
     const { verdict, reason, status } = describeCall(snapshot, { from, to: 'http1', method });
-    assert.deepEqual([verdict, reason, status], ['denial', 'method-unsupported', 405]);
+    assert.deepEqual([verdict, reason, status], ['denial', ...refusal]);
   }
   assert.equal(describeCall(snapshot, { from, to: 'http1', method: 'GET' }).verdict, 'permit');
 });
