@@ -4,6 +4,9 @@ import { type Field } from '../message/field.ts';
 import { type ResponseHead } from '../message/head.ts';
 import { type ResponseReceiver } from '../message/stream.ts';
 
+/** How an attempt failed, as `Destination` has a reason for each; `refused`: nothing of it was processed. */
+export type Failure = 'refused' | 'malformed' | 'broken';
+
 /** The call that is answered. */
 export interface Answered {
   /** The attempt that is under way. */
@@ -12,8 +15,8 @@ export interface Answered {
   respond(head: ResponseHead, end: boolean): void;
   answerData(bytes: Uint8Array, end: boolean): void;
   answerTrailers(trailers: readonly Field[]): void;
-  /** The attempt failed. `unprocessed`: the destination has done nothing of it. */
-  broken(unprocessed: boolean): void;
+  /** The attempt failed. */
+  failed(failure: Failure): void;
   /** The destination of this attempt has taken so many bytes of the body in all. */
   uploaded(bytes: number): void;
 }
@@ -43,8 +46,10 @@ export class Answer implements ResponseReceiver {
     if (this.#call.answer === this) this.#call.answerTrailers(trailers);
   }
 
-  onReset(code: number): void {
-    if (this.#call.answer === this) this.#call.broken(code === ERROR_CODE.refusedStream);
+  onReset(code: number, violated = false): void {
+    if (this.#call.answer !== this) return;
+    if (violated) this.#call.failed('malformed');
+    else this.#call.failed(code === ERROR_CODE.refusedStream ? 'refused' : 'broken');
   }
 
   onSent(bytes: number): void {

@@ -18,7 +18,7 @@ import { type ClientConnection, type ServerStream, type StreamReceiver, type Str
 import { type ReasonCode, reasonOf, verdictOf } from '../refusal/reason.ts';
 import { type Audience, refuse } from '../refusal/refuse.ts';
 import { type CallSubject, type EndedCall } from '../telemetry/call-subject.ts';
-import { Answer, type Answered } from './answer.ts';
+import { Answer, type Answered, type Failure } from './answer.ts';
 import { type CallHost } from './call-host.ts';
 import { tooSlow } from './call-limits.ts';
 import { type CallPlan, type CallStart } from './call-start.ts';
@@ -257,7 +257,7 @@ export class Call extends TimedCall implements StreamReceiver, EndedCall, Outgoi
     if (this.requestEnded) this.movedOn();
   }
 
-  broken(unprocessed: boolean): void {
+  failed(failure: Failure): void {
     const destination = this.#destination;
     if (this.#over || destination === undefined) return;
     this.#upstream = undefined;
@@ -265,13 +265,13 @@ export class Call extends TimedCall implements StreamReceiver, EndedCall, Outgoi
     if (this.#connection !== undefined) this.#tried = [...this.#tried, this.#connection];
     if (this.#responded) {
       this.#stream.reset(ERROR_CODE.internalError);
-      this.#fail(destination.broken);
+      this.#fail(destination[failure === 'refused' ? 'broken' : failure]);
       return;
     }
     const isKept = this.#held?.isWhole ?? this.bytesIn === 0;
     const isStale = this.#connection?.staleReset === true && IDEMPOTENT.has(this.method);
-    if ((unprocessed || isStale) && isKept && this.#tried.length < ATTEMPTS_MAX) this.#attempt(destination);
-    else this.refuse(unprocessed ? destination.refused : destination.broken, 'error');
+    if ((failure === 'refused' || isStale) && isKept && this.#tried.length < ATTEMPTS_MAX) this.#attempt(destination);
+    else this.refuse(destination[failure], 'error');
   }
 
   // What waits for a connection.

@@ -31,8 +31,12 @@ export interface Waiter {
 
 /** A place that takes calls. */
 export interface Destination {
-  /** The reason when it breaks off before it answered, when it refuses the stream, and when there is no connection. */
+  /**
+   * The reason when it breaks off before it answered, when what it answers breaks the rules of its protocol, when it refuses
+   * the stream, and when there is no connection.
+   */
   readonly broken: ReasonCode;
+  readonly malformed: ReasonCode;
   readonly refused: ReasonCode;
   readonly unreachable: ReasonCode;
   /** Whether its responses come from a gateway, whose reason is then believed. */

@@ -33,6 +33,7 @@ const SCHEME = field(':scheme', 'https');
 /** One caller's way to one import. What does not change from call to call is made once, so that it is sent as an index. */
 export class PeerDestination implements Destination {
   readonly broken: ReasonCode = 'link-failed';
+  readonly malformed: ReasonCode = 'link-failed';
   readonly refused: ReasonCode = 'link-refused';
   readonly unreachable: ReasonCode;
   readonly gateway = true;

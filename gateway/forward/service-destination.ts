@@ -36,6 +36,7 @@ const SCHEME = field(':scheme', 'http');
 /** One caller's way to one export. */
 export class ServiceDestination implements Destination {
   readonly broken: ReasonCode = 'service-failed';
+  readonly malformed: ReasonCode = 'service-malformed';
   readonly refused: ReasonCode = 'service-unavailable';
   readonly unreachable: ReasonCode = 'service-unavailable';
   readonly gateway = false;

@@ -292,7 +292,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     const stream = this.#stream;
     this.#stream = undefined;
     this.#cut();
-    stream?.broke(ERROR_CODE.protocolError);
+    stream?.broke(ERROR_CODE.protocolError, true);
   }
 
   #lost(): void {
@@ -301,7 +301,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     this.#stream = undefined;
     if (stream === undefined || stream.over) return;
     this.staleReset = this.#exchanges > 1 && !this.#answering;
-    stream.broke(this.#mayHaveLeft ? ERROR_CODE.internalError : ERROR_CODE.refusedStream);
+    stream.broke(this.#mayHaveLeft ? ERROR_CODE.internalError : ERROR_CODE.refusedStream, false);
   }
 
   #closeTunnel(stream: Http1ClientStream): void {

@@ -106,11 +106,11 @@ export class Http1ClientStream implements StreamSender {
     if (end) this.finish([]);
   }
 
-  /** The exchange broke. */
-  broke(code: number): void {
+  /** The exchange broke; `violated`: by an answer that is none. */
+  broke(code: number, violated: boolean): void {
     if (this.over) return;
     this.over = true;
-    this.receiver.onReset(code);
+    this.receiver.onReset(code, violated);
   }
 
   #wrote(fits: boolean, end: boolean): void {

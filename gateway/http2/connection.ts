@@ -178,7 +178,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   lost(): void {
     if (this.closed) return;
     this.closed = true;
-    this.#breakAll(this.isServer ? ERROR_CODE.cancel : ERROR_CODE.internalError);
+    this.#breakAll(this.isServer ? ERROR_CODE.cancel : ERROR_CODE.internalError, false);
     // Who says why is not at fault: we are.
     this.#events.onClosed(this.peerCode, 'the other end closed the connection', false);
   }
@@ -193,7 +193,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     if (stream.closed) return;
     writeRstStream(this.outlet.output, stream.id, code);
     this.closeStream(stream, CLOSED.resetHere);
-    stream.receiver?.onReset(code);
+    stream.receiver?.onReset(code, true);
     this.resetCaused();
   }
 
@@ -342,7 +342,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     if (this.closed) return;
     this.closed = true;
     this.#goaway(code, byPeer ? reason : '');
-    this.#breakAll(code === ERROR_CODE.noError ? ERROR_CODE.cancel : code);
+    this.#breakAll(code === ERROR_CODE.noError ? ERROR_CODE.cancel : code, byPeer);
     this.outlet.schedule();
     this.#events.onClosed(code, reason, byPeer);
   }
@@ -351,11 +351,11 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
     writeGoaway(this.outlet.output, this.lastPeerStreamId, code, reason);
   }
 
-  #breakAll(code: number): void {
+  #breakAll(code: number, violated: boolean): void {
     for (const stream of this.table.all()) {
       if (stream.closed) continue;
       this.closeStream(stream, CLOSED.resetHere);
-      stream.receiver?.onReset(code);
+      stream.receiver?.onReset(code, violated);
     }
   }
 }

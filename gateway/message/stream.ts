@@ -33,8 +33,11 @@ export interface StreamReceiver {
   onData(bytes: Uint8Array, end: boolean): void;
   /** The message ended with these trailers. */
   onTrailers(trailers: readonly Field[]): void;
-  /** The exchange broke: reset by the other end, its connection lost, or a violation of the protocol. Told at most once. */
-  onReset(code: number): void;
+  /**
+   * The exchange broke: reset by the other end, its connection lost, or a violation of the protocol. Told at most once.
+   * `violated`: by the other end, whose message this was; a code that it sent itself says what it thinks of ours.
+   */
+  onReset(code: number, violated?: boolean): void;
   /** So many bytes given to `write` have left for the socket. */
   onSent(bytes: number): void;
 }

@@ -18,6 +18,11 @@ export const REASONS = {
   'import-withdrawn': { status: 503, grpc: 14, message: 'the peer does not export this service to this mesh' },
   'service-unavailable': { status: 503, grpc: 14, message: 'no backend of the service accepts connections' },
   'service-failed': { status: 502, grpc: 14, message: 'the service broke off before it answered' },
+  'service-malformed': {
+    status: 502,
+    grpc: 13,
+    message: 'the service answered what its protocol does not permit, or a head over the limits',
+  },
   'link-failed': { status: 502, grpc: 14, message: 'the link broke off before the peer answered' },
   'link-refused': { status: 503, grpc: 14, message: 'the link closed before it took this call' },
   deadline: { status: 504, grpc: 4, message: 'no answer within the deadline' },

@@ -139,7 +139,7 @@ test('a service that answers 200 to an Upgrade is no tunnel: 502', LIMIT, async 
   await using rig = await startRig([{ name: 'ws', protocol: 'http1', port: ws.port }]);
   for (const caller of ['http1', 'http2'] as const) {
     using socket = await openWebSocket(caller, rig.port, { host: HOST, path: '/deaf' });
-    assert.deepEqual([socket.status, socket.reason], [502, 'service-failed']);
+    assert.deepEqual([socket.status, socket.reason], [502, 'service-malformed']);
   }
 });
 

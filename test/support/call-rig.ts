@@ -24,6 +24,7 @@ import { ManualClock } from './manual-clock.ts';
 /** A place with the connections that it is given. */
 export class FakeDestination implements Destination {
   readonly broken = 'service-failed';
+  readonly malformed = 'service-malformed';
   readonly refused = 'service-unavailable';
   readonly unreachable = 'peer-unavailable';
   gateway = false;
