@@ -10,12 +10,15 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 
 import { until } from '../support/gateways.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { startTunnels, tcpService } from '../support/tunnel-rig.ts';
 import { dial, ending, expectBytes, read } from '../support/tunnel-socket.ts';
 
 const LIMIT = { timeout: 30_000 };
 const MIB = 1024 * 1024;
+/** Longer than a stall or a stranger's connection without calls is borne. */
+const IDLE_SECONDS = 600;
 
 test('what each side says arrives, and so does the end of each half, in either order', LIMIT, async () => {
   await using service = await tcpService((socket) => {
@@ -230,7 +233,8 @@ test(
   LIMIT,
   async () => {
     await using redis = await startRedis();
-    await using rig = await startTunnels([{ name: 'db', ports: [redis.port] }]);
+    const clock = new ManualClock();
+    await using rig = await startTunnels([{ name: 'db', ports: [redis.port] }], { clock });
     const caller = dial(rig);
     const count = 10_000;
     const commands = Array.from({ length: count }, (_, index) => `SET k${index} ${'v'.repeat(1 + (index % 200))}\r\n`);
@@ -242,7 +246,10 @@ test(
     const subscriber = dial(rig);
     subscriber.write('SUBSCRIBE news\r\n');
     await read(subscriber, '*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n'.length);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    for (let second = 0; second < IDLE_SECONDS; second += 1) {
+      clock.advance(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     const heard = read(subscriber, '*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n'.length);
     caller.write('PUBLISH news hi\r\n');
     assert.match((await heard).toString(), /message\r\n\$4\r\nnews\r\n\$2\r\nhi/);

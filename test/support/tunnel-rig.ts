@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 
 import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
 import { branded } from '../../base/brand.ts';
-import { systemClock } from '../../base/clock.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { type Limits } from '../../federation/resources/limits.ts';
 import { type BindAddress, type HostPort } from '../../federation/resources/values.ts';
@@ -53,6 +53,8 @@ export interface TunnelRigOptions {
   /** Where the first import listens. */
   readonly address?: BindAddress;
   readonly mutualTls?: SvidSource;
+  /** Of both gateways. */
+  readonly clock?: Clock;
   /** Changes of the importer's snapshot, such as its bundles. */
   readonly us?: Partial<ReturnType<typeof usSnapshot>>;
   /** Links tried before the real one. */
@@ -86,6 +88,7 @@ export async function startTunnels(
   services: readonly TunnelService[],
   options: TunnelRigOptions = {},
 ): Promise<TunnelRig> {
+  const { clock = systemClock } = options;
   const records: TunnelRecord[] = [];
   const waiting = new Set<() => void>();
   const sink = {
@@ -95,15 +98,15 @@ export async function startTunnels(
       for (const wake of waiting) wake();
     },
   };
-  const deadlines = new Deadlines(systemClock);
+  const deadlines = new Deadlines(clock);
   const live = { us: new LiveCalls(), eu: new LiveCalls() };
   const snapshots = snapshotsOf(services, options);
   const hostOf = (list: LiveCalls): CallHost => {
     const budgets = createCallBudgets({ snapshots: snapshots.us, live: list, log: silentLog });
-    return { clock: systemClock, deadlines, live: list, budgets, sink };
+    return { clock, deadlines, live: list, budgets, sink };
   };
   const buffers = new BufferPool();
-  const pools = createServicePools({ limits: DEFAULT_LIMITS, clock: systemClock, buffers });
+  const pools = createServicePools({ limits: DEFAULT_LIMITS, clock, buffers });
   const tunnels = new TunnelCalls(hostOf(live.eu), snapshots.eu);
   const inbound = { views: new Views(snapshots.eu), services: pools, host: hostOf(live.eu), tunnels };
   const identity = branded<object, 'VerifiedIdentity'>({
@@ -115,10 +118,10 @@ export async function startTunnels(
   const jump = createServer({ noDelay: true }, (socket) => {
     accepted.add(socket);
     const listener = new InboundCalls(inbound, { peer: peerOf('us', US), identity });
-    serveHttp2(socket, { clock: systemClock, pool: buffers, scheme: 'https', limits: LINK_CONNECTION, listener });
+    serveHttp2(socket, { clock, pool: buffers, scheme: 'https', limits: LINK_CONNECTION, listener });
   });
   const wire = connect({ port: await listen(jump), host: '127.0.0.1', noDelay: true });
-  const link = connectHttp2(wire, { clock: systemClock, pool: buffers, limits: LINK_CONNECTION });
+  const link = connectHttp2(wire, { clock, pool: buffers, limits: LINK_CONNECTION });
   await link.ready;
   const candidates = [...(options.before ?? []), link];
   const links = {
