@@ -124,7 +124,7 @@ function exportOf(service: Service, port: number): string {
 
 function importOf(tcpPort: number | undefined): string {
   const document = imported('bench', 'west', 'bench', CALLER).replace(`"${CALLER}"`, CALLERS);
-  return tcpPort === undefined ? document : document.replace(/ \}\n$/, `, listen: "127.0.0.1:${tcpPort}" }\n`);
+  return tcpPort === undefined ? document : document.replace(/ \}\n$/, `, listen: { address: "127.0.0.1:${tcpPort}", as: "${CALLER}" } }\n`);
 }
 
 /** SVIDs of workloads of A, at its outbound listener for mutual TLS. */
