@@ -123,6 +123,7 @@ interface Attached {
 class SocketWire implements Wire {
   readonly #socket: Duplex;
   readonly #clock: Clock;
+  readonly #pool: BufferPool;
   readonly #writer: TurnWriter;
   #attached: Attached | undefined;
   #linger: Disposable | undefined;
@@ -131,6 +132,7 @@ class SocketWire implements Wire {
   constructor(socket: Duplex, { clock, pool = new BufferPool(), backlogBytesMax }: Http1SocketOptions) {
     this.#socket = socket;
     this.#clock = clock;
+    this.#pool = pool;
     this.#writer = new TurnWriter({
       socket,
       output: new Output(pool),
@@ -163,6 +165,7 @@ class SocketWire implements Wire {
       }
       socket.once('close', over);
       socket.on('data', (bytes: Buffer) => {
+        this.#pool.moved(bytes.length);
         connection.receive(bytes);
       });
       socket.once('end', () => {

@@ -174,6 +174,7 @@ class Rim {
   readonly going: Promise<void>;
   readonly #socket: Duplex;
   readonly #options: Http2SocketOptions;
+  readonly #pool: BufferPool;
   readonly #settle: () => void;
   readonly #settleGoing: () => void;
   readonly #pings = new Set<() => void>();
@@ -184,6 +185,7 @@ class Rim {
   constructor(socket: Duplex, options: Http2SocketOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#pool = options.pool ?? new BufferPool();
     const { promise, resolve } = Promise.withResolvers<undefined>();
     this.closed = promise;
     this.#settle = () => {
@@ -196,7 +198,7 @@ class Rim {
     };
     this.writer = new TurnWriter({
       socket,
-      output: new Output(options.pool ?? new BufferPool()),
+      output: new Output(this.#pool),
       backlogBytesMax: options.backlogBytesMax,
       onTurnEnd: () => this.#connection?.turnEnd(),
       onWritable: () => this.#connection?.onWritable(),
@@ -217,6 +219,7 @@ class Rim {
       this.#over();
     });
     socket.on('data', (bytes: Buffer) => {
+      this.#pool.moved(bytes.length);
       connection.receive(bytes);
       onRead();
     });

@@ -14,7 +14,9 @@ const WAIT_MS_MAX = 30_000;
 const POLL_MS = 20;
 const MAIN = join(import.meta.dirname, '..', '..', 'gateway', 'main.ts');
 /** Of the flags of this process only those that a user's `bin/node` gives too: the test runner adds dozens of its own. */
-const FLAGS = process.execArgv.filter((flag) => /^--(?:openssl-config|m[a-z]+-semi-space-size)=/.test(flag));
+const FLAGS = process.execArgv.filter((flag) =>
+  /^--(?:openssl-config=|m[a-z]+-semi-space-size=|expose-gc$)/.test(flag),
+);
 const API = 'apiVersion: jumpgate.dev/v1alpha1';
 
 /** How a command ended. */

@@ -11,7 +11,9 @@ import { until } from './gateway-process.ts';
 import { type ProcessPlan } from './process-primary.ts';
 
 const PRIMARY = join(import.meta.dirname, 'process-primary.ts');
-const FLAGS = process.execArgv.filter((flag) => /^--(?:openssl-config|m[a-z]+-semi-space-size)=/.test(flag));
+const FLAGS = process.execArgv.filter((flag) =>
+  /^--(?:openssl-config=|m[a-z]+-semi-space-size=|expose-gc$)/.test(flag),
+);
 
 /** A plan with one TCP listener for workers, on a port of the system's choice. */
 export function plan(changes: Partial<ProcessPlan> = {}): ProcessPlan {
