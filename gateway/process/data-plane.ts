@@ -33,6 +33,7 @@ import { CallSinks } from '../telemetry/call-sinks.ts';
 import { type KnownNames } from '../telemetry/closed-labels.ts';
 import { type LineTarget } from '../telemetry/line-log.ts';
 import { createCallBudgets } from './call-budgets.ts';
+import { collectAlone, collectYoung } from './garbage.ts';
 import { type Lifecycle } from './lifecycle.ts';
 import { type CallListeners, type CallListenSpecs, openCallListeners } from './listeners.ts';
 
@@ -77,6 +78,7 @@ export interface DataPlane extends AsyncDisposable {
 export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
   const { snapshots, svid, runtime, clock, log } = options;
   await using held = new AsyncDisposableStack();
+  collectAlone();
   const buffers = new BufferPool(collectYoung);
   const { accessLog, counters, host } = await openRecords(options, held);
   const { limits } = snapshots.current();
@@ -189,9 +191,4 @@ function linksOf(pool: LinkPool, listener: LinkListener): readonly LinkStatus[] 
 /** In [0, 1), to spread what would otherwise happen everywhere at once. */
 function random(): number {
   return randomInt(RANDOM_STEPS) / RANDOM_STEPS;
-}
-
-/** Node exposes it by a flag of bin/node; without it memory of reads is freed all the same, at a higher price. */
-function collectYoung(): void {
-  globalThis.gc?.({ type: 'minor' });
 }
