@@ -11,6 +11,8 @@ export interface WantedListener {
   readonly name: string;
   readonly address: ServerAddress;
   readonly to: 'workers' | 'control';
+  /** Whether callers connect here, who wait after a start until their calls can be carried. */
+  readonly forCalls: boolean;
 }
 
 /** A listener as bound. */
@@ -57,6 +59,8 @@ export type FromChild =
   | { readonly kind: 'closed'; readonly listener: string; readonly count: number }
   /** Control only, with the handle. */
   | { readonly kind: 'copy'; readonly id: number }
+  /** Control only: connections of listeners for calls need wait no longer after the start. */
+  | { readonly kind: 'calls-can-be-carried' }
   | {
       readonly kind: 'relay';
       readonly to: ProcessId | 'workers';
@@ -104,6 +108,8 @@ export function readFromChild(message: unknown, from: ProcessId): FromChild | un
       return isCount(id, Number.MAX_SAFE_INTEGER) ? { kind, id } : undefined;
     case 'copy':
       return from === 'control' && isCount(id, Number.MAX_SAFE_INTEGER) ? { kind, id } : undefined;
+    case 'calls-can-be-carried':
+      return from === 'control' ? { kind } : undefined;
     case 'closed': {
       const { listener, count } = record;
       return isListenerName(listener) && isCount(count, Number.MAX_SAFE_INTEGER) && count > 0
@@ -204,10 +210,10 @@ function readListen(record: Readonly<Record<string, unknown>>): FromChild | unde
 }
 
 function readListener(value: unknown): WantedListener | undefined {
-  const { name, to, address } = asRecord(value) ?? {};
+  const { name, to, address, forCalls } = asRecord(value) ?? {};
   const at = readAddress(address);
   if (!isListenerName(name) || at === undefined || (to !== 'workers' && to !== 'control')) return undefined;
-  return { name, to, address: at };
+  return typeof forCalls === 'boolean' ? { name, to, address: at, forCalls } : undefined;
 }
 
 function readAddress(value: unknown): ServerAddress | undefined {

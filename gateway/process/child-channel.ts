@@ -74,6 +74,11 @@ export class ChildChannel implements Disposable {
     this.#send({ kind: 'ready' });
   }
 
+  /** Control only: what workers were told up to now is enough to carry calls by. */
+  callsCanBeCarried(): void {
+    this.#send({ kind: 'calls-can-be-carried' });
+  }
+
   /** Sends bytes that the primary passes on unread. */
   relay({ to, topic, retained = false }: RelayTarget, bytes: Uint8Array): void {
     this.#send({ kind: 'relay', to, topic, retained, bytes });

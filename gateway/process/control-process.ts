@@ -11,6 +11,7 @@ import { restartFields } from '../../federation/resources/restart.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
 import { type ListenerStatus } from '../admin/operations.ts';
 import { listenForJoins } from '../link/join-relay.ts';
+import { awaitedImports } from './awaited-imports.ts';
 import { type BoundListener, type ProcessStatus, type WantedListener } from './channel.ts';
 import { ChildChannel } from './child-channel.ts';
 import { keepMesh } from './configuration.ts';
@@ -59,6 +60,7 @@ class ControlProcess {
   #handed: HandedListeners | undefined;
   #plane: ControlPlane | undefined;
   #awaitingWorkers: Disposable | undefined;
+  #callersAreIn = false;
 
   constructor(directory: string, level: string, runtime: string) {
     this.#directory = directory;
@@ -194,7 +196,20 @@ class ControlProcess {
     this.#processesChanged(this.#processes);
     this.#held.use(control.snapshots.watch(() => this.#keepCatalogues(isAnotherCatalogue)));
     this.#keepCataloguesFresh();
+    // Behind what tells the workers: they know it too when the callers come.
+    const look = (): void => this.#letCallersIn(side);
+    this.#held.use(control.snapshots.watch(look));
+    this.#held.use(side.watchLinks(look));
+    look();
     return side;
+  }
+
+  /** Once, when every import can be called that may be: until then, and for a bounded time, callers are kept waiting. */
+  #letCallersIn(side: WorkerSide): void {
+    const isLinked = (peer: string): boolean => side.instancesOf(peer).length > 0;
+    if (this.#callersAreIn || awaitedImports(this.#control().snapshots.current(), isLinked).length > 0) return;
+    this.#callersAreIn = true;
+    this.#channel.callsCanBeCarried();
   }
 
   #keepCataloguesFresh(): void {
@@ -248,11 +263,13 @@ interface Opened {
 function wantedListeners({ listeners }: MeshSpec, calls: CallListenSpecs): readonly WantedListener[] {
   const { jump, bundle, status, admin } = listeners;
   return [
-    { name: 'jump', address: jump.address, to: 'workers' },
-    ...namedListeners(calls).map(({ binding, at }) => ({ name: binding, address: at, to: 'workers' as const })),
-    { name: 'bundle', address: bundle.address, to: 'control' },
-    { name: 'status', address: status, to: 'control' },
-    { name: 'admin', address: admin.address, to: 'control' },
+    { name: 'jump', address: jump.address, to: 'workers', forCalls: false },
+    ...namedListeners(calls).map(({ binding, at }) => {
+      return { name: binding, address: at, to: 'workers', forCalls: true } as const;
+    }),
+    { name: 'bundle', address: bundle.address, to: 'control', forCalls: false },
+    { name: 'status', address: status, to: 'control', forCalls: false },
+    { name: 'admin', address: admin.address, to: 'control', forCalls: false },
   ];
 }
 

@@ -16,7 +16,11 @@ export interface Accepted {
   readonly socket: Socket;
   readonly listener: string;
   readonly to: 'workers' | 'control';
+  readonly forCalls: boolean;
 }
+
+/** Where connections wait that nobody was offered. */
+type Waiting = 'workers' | 'calls' | 'control';
 
 interface Offered extends Accepted {
   /** How many have been offered it. */
@@ -37,7 +41,7 @@ const ATTEMPTS_MAX = 4;
 
 /**
  * ```
- *            ┌──────────────── no process has room ────────────────┐
+ *            ┌───────── no process has room, or held back ─────────┐
  *            v                                                     │
  * accepted ──> waiting ──somebody has room──> offered ──taken──> forgotten (our copy of the descriptor is closed)
  *                ^                               │
@@ -49,7 +53,8 @@ export class Handover {
   readonly #room: ConnectionRoom;
   readonly #onChange: () => void;
   readonly #takers: Taking[] = [];
-  readonly #waiting = { workers: Array<Offered>(), control: Array<Offered>() } as const;
+  readonly #waiting = { workers: Array<Offered>(), calls: Array<Offered>(), control: Array<Offered>() } as const;
+  readonly #heldBack = new Set<Waiting>();
   #pending = 0;
   #nextId = 0;
   #turn = 0;
@@ -62,7 +67,8 @@ export class Handover {
 
   /** Connections that nobody has taken yet. */
   get held(): number {
-    return this.#waiting.workers.length + this.#waiting.control.length + this.#pending;
+    const { workers, calls, control } = this.#waiting;
+    return workers.length + calls.length + control.length + this.#pending;
   }
 
   /** Connections that `id` holds or was offered. */
@@ -80,6 +86,18 @@ export class Handover {
   /** Whether accepting may go on after a pause: not for each single one that is no longer held. */
   mayResume(to: Accepted['to']): boolean {
     return this.held <= this.#room.heldMax / 2 && this.hasRoom(to);
+  }
+
+  /** Offers nobody the connections of that kind until {@link release}. */
+  hold(kind: Exclude<Waiting, 'control'>): void {
+    this.#heldBack.add(kind);
+  }
+
+  /** Goes on to offer them. */
+  release(kind: Exclude<Waiting, 'control'>): void {
+    if (!this.#heldBack.delete(kind)) return;
+    this.#flush();
+    this.#onChange();
   }
 
   /** A process takes connections from now on. False when it does already. */
@@ -110,8 +128,7 @@ export class Handover {
 
   /** Gives an accepted connection away, at once if somebody has room. */
   offer(accepted: Accepted): void {
-    const { socket, listener, to } = accepted;
-    this.#waiting[to].push({ socket, listener, to, attempts: 0 });
+    this.#waitingOf(accepted).push({ ...accepted, attempts: 0 });
     this.#flush();
   }
 
@@ -145,7 +162,7 @@ export class Handover {
 
   /** Closes what nobody has taken. */
   destroy(): void {
-    for (const { socket } of [...this.#waiting.workers.splice(0), ...this.#waiting.control.splice(0)]) socket.destroy();
+    for (const waiting of Object.values(this.#waiting)) for (const { socket } of waiting.splice(0)) socket.destroy();
     for (const { pending } of this.#takers) {
       for (const { socket } of pending.values()) socket.destroy();
       pending.clear();
@@ -178,12 +195,18 @@ export class Handover {
   }
 
   #again(offered: Offered): void {
-    if (offered.attempts < ATTEMPTS_MAX) this.#waiting[offered.to].push(offered);
+    if (offered.attempts < ATTEMPTS_MAX) this.#waitingOf(offered).push(offered);
     else offered.socket.destroy();
   }
 
+  #waitingOf({ to, forCalls }: Accepted): Offered[] {
+    return this.#waiting[to === 'workers' && forCalls ? 'calls' : to];
+  }
+
   #flush(): void {
-    for (const waiting of [this.#waiting.workers, this.#waiting.control]) {
+    for (const kind of ['workers', 'calls', 'control'] as const) {
+      if (this.#heldBack.has(kind)) continue;
+      const waiting = this.#waiting[kind];
       for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
         const taking = this.#pick(next);
         if (taking === undefined) break;

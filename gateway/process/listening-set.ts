@@ -99,7 +99,7 @@ export class ListeningSet {
 
   #openOne(wanted: WantedListener): Promise<ListeningSocket> {
     const { copy, handover } = this.#options;
-    const { name: listener, to } = wanted;
+    const { name: listener, to, forCalls } = wanted;
     return ListeningSocket.open({
       wanted,
       fd: this.#unclaimed.get(listener),
@@ -107,7 +107,7 @@ export class ListeningSet {
       onConnection: (socket) => {
         // The peer may reset it while it waits; whoever takes it will notice.
         socket.on('error', () => undefined);
-        handover.offer({ socket, listener, to });
+        handover.offer({ socket, listener, to, forCalls });
         if (!handover.hasRoom(to)) this.adjust();
       },
     });

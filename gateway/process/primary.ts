@@ -30,6 +30,7 @@ import { type ConnectionRoom } from './descriptors.ts';
 import { Handover } from './handover.ts';
 import { closeHandle } from './listening.ts';
 import { ListeningSet } from './listening-set.ts';
+import { StartGate } from './start-gate.ts';
 import { type ChildProgram, SupervisedChild } from './supervised-child.ts';
 import { Waits } from './waits.ts';
 
@@ -66,6 +67,7 @@ type Relay = Extract<FromChild, { kind: 'relay' }>;
 export class Primary {
   readonly #options: PrimaryOptions;
   readonly #handover: Handover;
+  readonly #gate: StartGate;
   readonly #listening: ListeningSet;
   readonly #control: SupervisedChild;
   readonly #workers = new Map<number, SupervisedChild>();
@@ -86,8 +88,9 @@ export class Primary {
   constructor(options: PrimaryOptions) {
     this.#options = options;
     this.#waits = new Waits(options.clock);
-    const { activated, log, room } = options;
+    const { activated, clock, log, room } = options;
     this.#handover = new Handover(room, () => this.#changed());
+    this.#gate = new StartGate({ handover: this.#handover, clock });
     const copy = (handle: SendHandle): Promise<SendHandle | undefined> => this.#copy(handle);
     this.#listening = new ListeningSet({ activated, handover: this.#handover, copy, log });
     this.#control = this.#supervise('control', options.control);
@@ -181,6 +184,9 @@ export class Primary {
       case 'listen':
         void this.#listen(message);
         return;
+      case 'calls-can-be-carried':
+        this.#gate.callsCanBeCarried();
+        return;
       default:
         message satisfies never;
     }
@@ -194,6 +200,7 @@ export class Primary {
       return;
     }
     if (child.id === 'control') void this.#listening.prepare();
+    else this.#gate.workerReady([...this.#workers.values()].every(({ state }) => state === 'ready'));
   }
 
   async #listen({ listeners, workers, drainMs }: Listen): Promise<void> {
@@ -300,6 +307,7 @@ export class Primary {
     if (this.#phase === 'ended') return this.ended;
     this.#phase = 'draining';
     const deadlineMs = this.#drainMs;
+    this.#gate.open();
     // Readiness goes off first. Control goes on answering on the status and admin listeners until it is told to finish.
     this.#control.drain({ kind: 'drain', deadlineMs });
     this.#listening.close('workers');

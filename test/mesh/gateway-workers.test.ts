@@ -20,6 +20,7 @@ import {
   until,
 } from '../support/gateway-process.ts';
 import { call, http1Service } from '../support/sample-services.ts';
+import { SteadyCalls } from '../support/steady-calls.ts';
 
 const ANY = '{ peers: [east], who: ["spiffe://east.example/**"] }';
 const HOST = 'svc.west.mesh.internal';
@@ -35,42 +36,6 @@ const westFiles = (port: number, change = (text: string): string => text): Recor
   'mesh.yaml': change(mesh('west', { more: WORKERS })),
   'out.yaml': exported('svc', 'http1', port, ANY),
 });
-
-/** Calls on connections of their own, several at a time, until told to stop; counts how they ended. */
-class Calls {
-  readonly ends = new Map<string, number>();
-  readonly #listener: string;
-  readonly #running: Promise<unknown>;
-  #stopping = false;
-
-  constructor(listener: string, atOnce = 4) {
-    this.#listener = listener;
-    this.#running = Promise.all(Array.from({ length: atOnce }, () => this.#run()));
-  }
-
-  /** Waits for so many more calls that ended like that. */
-  async more(count: number, end = '200'): Promise<void> {
-    const before = this.ends.get(end) ?? 0;
-    const seen = (): string => JSON.stringify([...this.ends]);
-    await until(`${count} more ${end}`, () => (this.ends.get(end) ?? 0) >= before + count, seen);
-  }
-
-  async stop(): Promise<Readonly<Record<string, number>>> {
-    this.#stopping = true;
-    await this.#running;
-    return Object.fromEntries(this.ends);
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#stopping) {
-      const end = await call(this.#listener, HOST).then(
-        ({ status, reason }) => (reason === undefined ? String(status) : `${status} ${reason}`),
-        () => 'lost',
-      );
-      this.ends.set(end, (this.ends.get(end) ?? 0) + 1);
-    }
-  }
-}
 
 const serving = ({ processes }: GatewayStatus): boolean =>
   processes.length === 3 && processes.every(({ state }) => state === 'ready');
@@ -119,7 +84,7 @@ test('calls go over all workers, are counted as one, and leave whole lines in on
     processes.filter(({ id }) => id !== 'control').every(({ connections }) => connections >= 3),
   );
   for (const socket of sockets) socket.destroy();
-  const calls = new Calls(listener, 8);
+  await using calls = new SteadyCalls({ listener, host: HOST, atOnce: 8 });
   await calls.more(150);
   const log = join(east.directory, 'access.log');
   renameSync(log, `${log}.1`);
@@ -148,7 +113,7 @@ test('kill -9 of a worker under load loses only its connections, and a replaceme
   const service = held.use(await http1Service());
   const { east, west, listener } = await both(service, held);
   const before = await east.status();
-  const calls = new Calls(listener);
+  await using calls = new SteadyCalls({ listener, host: HOST });
   await calls.more(50);
   process.kill(pidOf(before, 0), 'SIGKILL');
   await calls.more(50);
@@ -177,7 +142,7 @@ test('kill -9 of control costs no call, and it comes back with its peers', async
   const service = held.use(await http1Service());
   const { east, listener } = await both(service, held);
   const before = await east.status();
-  const calls = new Calls(listener);
+  await using calls = new SteadyCalls({ listener, host: HOST });
   await calls.more(50);
   process.kill(pidOf(before, 'control'), 'SIGKILL');
   await calls.more(50);
@@ -202,7 +167,7 @@ test('a control process that comes back with documents that need a restart keeps
   const service = held.use(await http1Service());
   const { east, listener } = await both(service, held);
   const before = await east.status();
-  const calls = new Calls(listener);
+  await using calls = new SteadyCalls({ listener, host: HOST });
   await calls.more(20);
   const more = `${WORKERS}  linksPerPeer: 3\n`;
   writeFileSync(join(east.directory, 'mesh.yaml'), mesh('east', { more, callers: ['/web', '/late'] }));
@@ -279,7 +244,7 @@ test('a new SVID reaches every worker: links are replaced before theirs ends, an
       .filter(({ direction }) => direction === 'outbound')
       .map(({ since }) => since);
   const first = (await links()).toSorted().at(-1) ?? '';
-  const calls = new Calls(listener);
+  await using calls = new SteadyCalls({ listener, host: HOST });
   await until('every link to be a later one', async () => {
     const now = await links();
     return now.length >= 4 && now.every((since) => since > first);
@@ -310,7 +275,7 @@ test('the whole gateway is replaced on its port by socket activation, and every 
   await until('the first gateway', () => ready().length === 1, seen);
   const [at = ''] = (ready()[0]?.['listeners'] as readonly string[]).filter((each) => each.startsWith('outbound[0]'));
   const listener = at.split(' ').at(-1) ?? '';
-  const calls = new Calls(listener);
+  await using calls = new SteadyCalls({ listener, host: HOST });
   for (let run = 0; run < 3; run += 1) {
     await until(`gateway ${run}`, () => ready().length === run + 1, seen);
     await calls.more(50, '503 import-awaiting');

@@ -49,7 +49,9 @@ test('an inherited socket that no listener claims is an error with one line', as
 });
 
 test('an inherited socket on another port than the Mesh document says is an error with one line', async () => {
-  const listeners = [{ name: 'jump', address: { kind: 'tcp', host: '127.0.0.1', port: 1 }, to: 'workers' }] as const;
+  const listeners = [
+    { name: 'jump', address: { kind: 'tcp', host: '127.0.0.1', port: 1 }, to: 'workers', forCalls: false },
+  ] as const;
   await using rig = new ProcessRig(plan({ listeners }), activated('jump', 1));
   assert.equal(await rig.ended, 2);
   assert.match(

@@ -139,7 +139,9 @@ test('a taken port is an error with one line, and exit code 2', async () => {
   const taken = holder.address();
   const port = typeof taken === 'object' && taken !== null ? taken.port : 0;
   await using rig = new ProcessRig(
-    plan({ listeners: [{ name: 'jump', address: { kind: 'tcp', host: '127.0.0.1', port }, to: 'workers' }] }),
+    plan({
+      listeners: [{ name: 'jump', address: { kind: 'tcp', host: '127.0.0.1', port }, to: 'workers', forCalls: false }],
+    }),
   );
   assert.equal(await rig.ended, 2);
   assert.equal(
@@ -151,7 +153,7 @@ test('a taken port is an error with one line, and exit code 2', async () => {
 test('a dead control process is replaced while the workers serve, and its listeners stay bound', async () => {
   const listeners = [
     ...plan().listeners,
-    { name: 'status', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, to: 'control' },
+    { name: 'status', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, to: 'control', forCalls: false },
   ] as const;
   await using rig = new ProcessRig(plan({ listeners }));
   await rig.ready();
@@ -253,7 +255,7 @@ test('with few descriptors accepting pauses, waits for room, and refuses nobody'
 test('a Unix socket is spread too, keeps its file while it pauses, and is gone after the stop', async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, 'out.sock');
-  const listeners = [{ name: 'outbound[0]', address: { kind: 'unix', path }, to: 'workers' }] as const;
+  const listeners = [{ name: 'outbound[0]', address: { kind: 'unix', path }, to: 'workers', forCalls: false }] as const;
   await using rig = new ProcessRig(plan({ listeners }), (words) => [
     'sh',
     '-c',
@@ -273,7 +275,9 @@ test('a Unix socket is spread too, keeps its file while it pauses, and is gone a
 });
 
 test('a connection that every worker gives back is closed, not handed round for ever', async () => {
-  const listeners = [{ name: 'refused', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, to: 'workers' }] as const;
+  const listeners = [
+    { name: 'refused', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, to: 'workers', forCalls: false },
+  ] as const;
   await using rig = new ProcessRig(plan({ listeners }));
   await rig.ready();
   await assert.rejects(ask(await rig.address('refused')));

@@ -87,11 +87,11 @@ export class GatewayProcess implements AsyncDisposable {
   readonly ended: Promise<number | NodeJS.Signals | null>;
   stderr = '';
 
-  constructor(directory: string) {
+  /** `through` wraps the words, as `sh -c` does. */
+  constructor(directory: string, through: (words: readonly string[]) => readonly string[] = (words) => words) {
     this.directory = directory;
-    this.child = spawn(process.execPath, [...FLAGS, MAIN, 'run', '-f', directory], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const [program = '', ...words] = through([process.execPath, ...FLAGS, MAIN, 'run', '-f', directory]);
+    this.child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       this.stderr += chunk;
     });

@@ -17,7 +17,12 @@ const FLAGS = process.execArgv.filter((flag) =>
 
 /** A plan with one TCP listener for workers, on a port of the system's choice. */
 export function plan(changes: Partial<ProcessPlan> = {}): ProcessPlan {
-  const jump = { name: 'jump', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, to: 'workers' } as const;
+  const jump = {
+    name: 'jump',
+    address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    to: 'workers',
+    forCalls: false,
+  } as const;
   return { listeners: [jump], workers: 2, drainMs: 10_000, ...changes };
 }
 

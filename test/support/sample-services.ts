@@ -1,6 +1,6 @@
 /** Services and callers of end-to-end tests: plain HTTP/1.1, HTTP/2 and gRPC programs that know nothing of Jumpgate. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { type Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { connect, createServer as createHttp2Server, type ServerHttp2Session } from 'node:http2';
 import { type AddressInfo, type Server } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -80,16 +80,21 @@ export interface Answer {
   readonly body: string;
 }
 
-/** One HTTP/1.1 call on a connection of its own to an outbound listener. */
+/** One HTTP/1.1 call to an outbound listener, on a connection of its own unless an agent is given. */
 export async function call(
   listener: string,
   host: string,
-  options: { readonly method?: string; readonly path?: string; readonly body?: Buffer } = {},
+  options: {
+    readonly method?: string;
+    readonly path?: string;
+    readonly body?: Buffer;
+    readonly agent?: Agent | false;
+  } = {},
 ): Promise<Answer> {
   const [name, port] = [listener.slice(0, listener.lastIndexOf(':')), Number(listener.split(':').at(-1))];
-  const { method = 'GET', path = '/', body } = options;
+  const { method = 'GET', path = '/', body, agent = false } = options;
   const signal = AbortSignal.timeout(CALL_MS_MAX);
-  const outgoing = request({ host: name, port, method, path, headers: { host }, agent: false, signal });
+  const outgoing = request({ host: name, port, method, path, headers: { host }, agent, signal });
   const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
   outgoing.end(body);
   const [response] = await answered;

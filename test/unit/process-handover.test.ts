@@ -25,9 +25,9 @@ function rig(workers: number, room = { heldMax: 100, perWorkerMax: 100 }) {
   const handover = new Handover(room, () => (changes += 1));
   const stubs = Array.from({ length: workers }, (_, index) => new Stub(index));
   for (const stub of stubs) handover.add(stub);
-  const offer = (listener = 'jump', to: 'workers' | 'control' = 'workers'): Socket => {
+  const offer = (listener = 'jump', to: 'workers' | 'control' = 'workers', forCalls = false): Socket => {
     const socket = new Socket();
-    handover.offer({ socket, listener, to });
+    handover.offer({ socket, listener, to, forCalls });
     return socket;
   };
   const counts = (listener = 'jump'): readonly number[] =>
@@ -94,6 +94,32 @@ test('with nobody there connections wait, and the first who comes gets them', ()
     control.offered.map(({ listener }) => listener),
     ['status'],
   );
+});
+
+test('what is held back waits for its release, and holds up nothing else', () => {
+  const { handover, offer, counts, changes } = rig(2);
+  handover.hold('calls');
+  for (let index = 0; index < 5; index += 1) offer('edge', 'workers', true);
+  offer('jump');
+  assert.deepEqual(counts('edge'), [0, 0]);
+  assert.equal(counts('jump').length, 2);
+  assert.equal(handover.held, 6);
+  const before = changes();
+  handover.release('calls');
+  assert.deepEqual(counts('edge').toSorted(), [2, 3]);
+  assert.equal(changes(), before + 1);
+  handover.release('calls');
+  assert.equal(changes(), before + 1);
+  offer('edge', 'workers', true);
+  assert.deepEqual(counts('edge'), [3, 3]);
+});
+
+test('what is held back is closed at the end', () => {
+  const { handover, offer } = rig(1);
+  handover.hold('calls');
+  const socket = offer('edge', 'workers', true);
+  handover.destroy();
+  assert.ok(socket.destroyed);
 });
 
 test('a connection that four have given back is closed', () => {

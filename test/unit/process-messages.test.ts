@@ -40,7 +40,12 @@ import {
   US_WEB,
 } from '../support/federation-values.ts';
 
-const LISTENER = { name: 'jump', address: { kind: 'tcp', host: '::', port: 0 }, to: 'workers' } as const;
+const LISTENER = {
+  name: 'jump',
+  address: { kind: 'tcp', host: '::', port: 0 },
+  to: 'workers',
+  forCalls: false,
+} as const;
 const bytes = new Uint8Array([1, 2]);
 
 const FROM_ANY: readonly FromChild[] = [
@@ -52,6 +57,8 @@ const FROM_ANY: readonly FromChild[] = [
 ];
 const FROM_CONTROL: readonly FromChild[] = [
   { kind: 'copy', id: 3 },
+  { kind: 'calls-can-be-carried' },
+  { kind: 'listen', listeners: [{ ...LISTENER, forCalls: true }], workers: 1, drainMs: 0 },
   { kind: 'relay', to: 'workers', topic: 'snapshot', retained: true, bytes },
   { kind: 'relay', to: 255, topic: 'worker', retained: false, bytes },
   { kind: 'listen', listeners: [LISTENER], workers: 256, drainMs: 0 },
