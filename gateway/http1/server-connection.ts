@@ -24,6 +24,12 @@ import { Http1ServerStream, type StreamOwner } from './server-stream.ts';
 import { parseStartLine, type StartLine } from './start-line.ts';
 import { type Wire } from './wire.ts';
 
+/**
+ * How long an idle connection is kept once no further request is wanted: the next one may be on its way, and FIN would
+ * cross with it. Of a time that is looked at once a second, so that it is one second at least and two at most.
+ */
+const LAST_REQUEST_MS = 1_500;
+
 /** Clients wait about a second for 100 (Continue); then it is sent even if nobody asked for the body yet. */
 const CONTINUE_AFTER_MS = 1_000;
 
@@ -146,10 +152,11 @@ export class Http1ServerConnection implements StreamOwner {
     if (this.#stream !== undefined && this.wire.outlet.writable) this.#stream.sent();
   }
 
-  /** No further request is taken; the one under way is still answered. */
+  /** The request under way is the last one, or the one that comes within a second or two; then the connection closes. */
   finish(): void {
+    if (this.#finishing) return;
     this.#finishing = true;
-    if (this.#phase === HEAD && this.#reader.fresh) this.#close();
+    if (this.#phase === HEAD && this.#reader.fresh) this.#sinceMs = this.#nowMs;
   }
 
   /** Time goes on: called about once a second. */
@@ -344,9 +351,10 @@ export class Http1ServerConnection implements StreamOwner {
     const { headersTimeoutMs, idleTimeoutMs } = this.#limits;
     if (!this.#reader.fresh) {
       if (passedMs >= headersTimeoutMs) this.#refuse('headers-timeout', this.#readable());
-    } else if (passedMs >= (this.#served === 0 ? headersTimeoutMs : idleTimeoutMs)) {
-      this.#close();
+      return;
     }
+    const idleMs = this.#served === 0 ? headersTimeoutMs : idleTimeoutMs;
+    if (passedMs >= (this.#finishing ? Math.min(LAST_REQUEST_MS, idleMs) : idleMs)) this.#close();
   }
 
   #tickBody(passedMs: number): void {

@@ -12,6 +12,9 @@ import { callerHttp1, callerHttp2, ownCallerHttp2 } from '../socket/connection-l
 import { serveHttp1 } from '../socket/http1-socket.ts';
 import { serveHttp2 } from '../socket/http2-socket.ts';
 
+/** Whose first bytes are not here this long after the drain began has none on their way. */
+const FIRST_BYTES_MS = 1_000;
+
 /** What bytes that are no HTTP/2 end a connection with. Lateness is told by the engine itself, floods by their calls. */
 const BROKEN_RULES: ReadonlySet<number> = new Set([
   ERROR_CODE.protocolError,
@@ -90,28 +93,28 @@ export class CallConnections implements Disposable {
         ? serveHttp1(socket, { ...options, limits: this.#http1 })
         : serveHttp2(socket, { ...options, limits: this.#http2, onError });
     this.#sockets.set(socket, served);
+    if (this.#draining) served.finish();
   }
 
   /** No new requests; resolves when those under way are answered, or were cut after `deadlineMs`. */
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
-    for (const [socket, served] of this.#sockets) {
-      if (served === undefined) socket.destroy();
-      else served.finish();
-    }
+    for (const served of this.#sockets.values()) served?.finish();
     if (this.#sockets.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = this.#host.clock.after(deadlineMs, () => this.#destroy());
-      this.#onEmpty = (): void => {
-        timer[Symbol.dispose]();
-        resolve();
-      };
-    });
+    const { clock } = this.#host;
+    using timers = new DisposableStack();
+    timers.use(clock.after(Math.min(FIRST_BYTES_MS, deadlineMs), () => this.#destroySilent()));
+    timers.use(clock.after(deadlineMs, () => this.#destroy()));
+    await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
   [Symbol.dispose](): void {
     this.#draining = true;
     this.#destroy();
+  }
+
+  #destroySilent(): void {
+    for (const [socket, served] of this.#sockets) if (served === undefined) socket.destroy();
   }
 
   #destroy(): void {

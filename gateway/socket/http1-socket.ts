@@ -39,7 +39,7 @@ export interface ServedHttp1 {
   readonly closed: Promise<void>;
   /** Requests under way. */
   readonly streams: number;
-  /** Takes no further request and closes when the one under way is answered. */
+  /** See {@link Http1ServerConnection.finish}. */
   finish(): void;
   destroy(): void;
 }

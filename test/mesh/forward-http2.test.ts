@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type http from 'node:http';
 import http2 from 'node:http2';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 
 import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
@@ -194,3 +196,23 @@ test('drain lets the call under way finish and takes no new connection', LIMIT, 
   assert.equal((await underWay).body, 'late');
   await drained;
 });
+
+test(
+  'the first request of a connection that was open when the drain began is answered, and it does not wait for one',
+  LIMIT,
+  async () => {
+    await using service = await http1Service((_request, response) => response.end('pay'));
+    await using rig = await startRig([{ name: 'pay', protocol: 'http1', port: service.port }]);
+    const [late, silent] = [connect(rig.port, '127.0.0.1'), connect(rig.port, '127.0.0.1')];
+    const silentEnd = once(silent.resume(), 'close');
+    // A call on a connection that came behind them: they were accepted.
+    for (const socket of [late, silent]) await once(socket, 'connect');
+    assert.equal((await get(rig.port, { headers: { host: HOST } })).body, 'pay');
+    const drained = rig.listener.drain(20_000);
+    late.write(`GET / HTTP/1.1\r\nhost: ${HOST}\r\n\r\n`);
+    const answer = await text(late);
+    assert.match(answer, /^HTTP\/1\.1 200 [^]*connection: close\r\n[^]*pay$/);
+    await silentEnd;
+    await drained;
+  },
+);

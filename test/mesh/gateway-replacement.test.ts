@@ -48,6 +48,24 @@ function primaryOf(gateway: GatewayProcess): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
 }
 
+test('callers who keep their connections lose no call when the gateway is replaced', async () => {
+  await using stack = new AsyncDisposableStack();
+  const east = await held(stack, 2);
+  const listener = await east.address('outbound[0]');
+  // Somebody's next request is always on its way.
+  await using calls = new SteadyCalls({ listener, host: HOST, atOnce: 20, thinkMs: 100 });
+  await calls.more(100);
+  const primary = primaryOf(east);
+  process.kill(primary, 'SIGTERM');
+  await east.until('the next gateway', ({ state }) => state === 'ready' && primaryOf(east) !== primary);
+  await calls.more(100);
+  const { 200: answered = 0, ...others } = await calls.stop();
+  assert.deepEqual(others, {});
+  assert.ok(answered >= 200);
+  process.kill(primaryOf(east), 'SIGTERM');
+  assert.equal(await east.ended, 0, east.stderr.slice(-2_000));
+});
+
 test('the gateway that callers use is replaced on its port under load, and no call is lost', async () => {
   await using stack = new AsyncDisposableStack();
   const east = await held(stack, 3);

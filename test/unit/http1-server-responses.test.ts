@@ -339,10 +339,38 @@ suite('Upgrade', () => {
 });
 
 suite('finishing', () => {
-  test('closes an idle connection at once, another after its answer', () => {
-    const idle = serverOver();
-    idle.connection.finish();
-    assert.ok(idle.wire.closed);
+  test('leaves an idle connection a second for the request that is on its way, and two at most', () => {
+    const { wire, connection } = serverOver();
+    connection.tick(1_000);
+    connection.finish();
+    connection.tick(2_000);
+    assert.equal(wire.closed, false);
+    connection.finish();
+    connection.tick(3_000);
+    assert.ok(wire.closed, 'told again, it does not begin anew');
+  });
+
+  test('answers the request that was on its way, and no second one', () => {
+    for (const served of [0, 1]) {
+      const { wire, listener, connection } = serverOver();
+      if (served === 1) {
+        connection.receive(bytesOf(GET));
+        listener.at(0).stream.respond(OK, true);
+        assert.doesNotMatch(wire.take(), /connection: close/);
+      }
+      connection.finish();
+      connection.tick(1_000);
+      connection.receive(bytesOf(`${GET}${GET}`));
+      connection.tick(5_000);
+      assert.equal(wire.closed, false, 'an answer may take its time');
+      listener.at(served).stream.respond(OK, true);
+      assert.match(wire.take(), /connection: close/);
+      assert.ok(wire.closed);
+      assert.equal(listener.requests.length, served + 1);
+    }
+  });
+
+  test('closes a busy connection after its answer', () => {
     const busy = serverOver();
     busy.connection.receive(bytesOf(`${GET}${GET}`));
     busy.connection.finish();
