@@ -12,6 +12,7 @@ import { type BufferPool } from '../message/output.ts';
 import { dialLink, type DialledLink } from './dialled-link.ts';
 import { type Hello } from './hello.ts';
 import { type LinkPool } from './pool.ts';
+import { LinkSpread } from './spread.ts';
 
 /** Full jitter up to 10 s: the other side of a rolling restart is found soon, an absent peer costs next to nothing. */
 const REDIAL: BackoffOptions = { minMs: 100, maxMs: 10_000 };
@@ -71,6 +72,8 @@ export class LinkDialer implements AsyncDisposable {
   readonly #lifetime: Lifetime;
   readonly #slots = new Map<string, KeptSlot>();
   readonly #failures = new Map<string, DialFailure>();
+  /** What makes a link that is up due before its time. */
+  readonly #crowding = new Map<DialledLink, () => void>();
   /** Monotonic milliseconds by peer. */
   readonly #wokenAtMs = new Map<string, number>();
   #svidGeneration = 0;
@@ -80,6 +83,9 @@ export class LinkDialer implements AsyncDisposable {
     this.#lifetime = new Lifetime((task, error) => options.log.error('link task failed', { task, error }));
     this.#lifetime.use(options.snapshot.watch(() => this.#follow()));
     this.#lifetime.use(options.svid.watch(() => (this.#svidGeneration += 1)));
+    const { pool, clock, random = Math.random } = options;
+    const replace = (link: DialledLink): void => this.#crowding.get(link)?.();
+    this.#lifetime.use(new LinkSpread({ pool, clock, random, replace }));
     this.#follow();
   }
 
@@ -163,8 +169,8 @@ export class LinkDialer implements AsyncDisposable {
           current?.retire();
           current = next;
           pool.add(next);
-          await this.#untilDue(next, svid, signal);
-          failures = clock.now() - next.sinceMs >= LIVED_MS ? 0 : failures + 1;
+          const isCrowding = await this.#untilDue(next, svid, signal);
+          failures = isCrowding || clock.now() - next.sinceMs >= LIVED_MS ? 0 : failures + 1;
         }
         if (failures === 0) continue;
         const delayMs = backoffMs(failures - 1, this.#options.backoff ?? REDIAL, random);
@@ -215,20 +221,23 @@ export class LinkDialer implements AsyncDisposable {
     }
   }
 
-  /** Until the link is over, turns calls away, is due, or our SVID has changed under it. */
-  async #untilDue(link: DialledLink, svid: number, signal: AbortSignal): Promise<void> {
+  /** Until the link is over, turns calls away, is due, or our SVID has changed under it; or its worker has too many: then true. */
+  async #untilDue(link: DialledLink, svid: number, signal: AbortSignal): Promise<boolean> {
     const { clock } = this.#options;
-    const due = Promise.withResolvers<undefined>();
-    const onDue = (): void => due.resolve(undefined);
+    const due = Promise.withResolvers<boolean>();
+    const onDue = (): void => due.resolve(false);
     using held = new DisposableStack();
+    this.#crowding.set(link, () => due.resolve(true));
+    held.defer(() => this.#crowding.delete(link));
     held.use(clock.after(link.term.replaceAtMs - clock.now(), onDue));
     held.use(this.#options.svid.watch(onDue));
     held.use(this.#probing(link));
     signal.addEventListener('abort', onDue, { once: true });
     held.defer(() => signal.removeEventListener('abort', onDue));
     void link.going.then(onDue);
-    if (!signal.aborted && this.#svidGeneration === svid) await due.promise;
+    const isCrowding = !signal.aborted && this.#svidGeneration === svid && (await due.promise);
     signal.throwIfAborted();
+    return isCrowding;
   }
 
   /** Sees every now and then whether the link still answers, until disposed of. */

@@ -35,6 +35,9 @@ export interface DialledLink extends ClientConnection {
   readonly identity: VerifiedIdentity;
   readonly instance: string;
   readonly epoch: bigint;
+  /** Which of how many workers of the instance has it; counts from 0. */
+  readonly worker: number;
+  readonly workers: number;
   /** `host:port` as dialled. */
   readonly address: string;
   /** Milliseconds since 1970. */
@@ -138,6 +141,8 @@ class UpLink implements DialledLink {
   readonly identity: VerifiedIdentity;
   readonly instance: string;
   readonly epoch: bigint;
+  readonly worker: number;
+  readonly workers: number;
   readonly address: string;
   readonly sinceMs: number;
   readonly term: LinkTerm;
@@ -154,6 +159,8 @@ class UpLink implements DialledLink {
     this.identity = identity;
     this.instance = theirs.instance;
     this.epoch = theirs.epoch;
+    this.worker = theirs.worker;
+    this.workers = theirs.workers;
     this.address = `${address.host}:${address.port}`;
     this.sinceMs = sinceMs;
     this.term = term;

@@ -137,6 +137,26 @@ test('kill -9 of a worker under load loses only its connections, and a replaceme
   assert.ok(total <= answered && total > answered / 4, `${total} of ${answered}: what a worker counted outlives it`);
 });
 
+test('links are spread over the workers of the peer, and a replacement gets its share within seconds', async () => {
+  await using held = new AsyncDisposableStack();
+  const service = held.use(await http1Service());
+  const { west, listener } = await both(service, held);
+  // Nothing but links connects to the gateway that is called.
+  const even = (status: GatewayStatus): boolean =>
+    serving(status) && [0, 1].every((index) => status.processes.find(({ id }) => id === index)?.connections === 2);
+  await west.until('the links to be even', even);
+  const before = pidOf(await west.status(), 0);
+  process.kill(before, 'SIGKILL');
+  await west.until('the replacement', (status) => serving(status) && pidOf(status, 0) !== before);
+  // Links that are replaced for it lose no call.
+  await using calls = new SteadyCalls({ listener, host: HOST });
+  await west.until('the links to be even again', even);
+  await calls.more(20);
+  const { 200: answered, ...others } = await calls.stop();
+  assert.deepEqual(others, {});
+  assert.ok(answered !== undefined);
+});
+
 test('kill -9 of control costs no call, and it comes back with its peers', async () => {
   await using held = new AsyncDisposableStack();
   const service = held.use(await http1Service());

@@ -48,6 +48,18 @@ test('long-lived connections are spread over the workers evenly, also after some
   assert.equal(await rig.stop(), 0);
 });
 
+test('connections that come before every worker is ready are spread evenly all the same', async () => {
+  await using rig = new ProcessRig(plan({ workers: 4 }));
+  const to = await rig.address();
+  const all = await Promise.all(Array.from({ length: 8 }, () => ask(to)));
+  const counts = Map.groupBy(all, ({ answer }) => answer);
+  assert.deepEqual(
+    [...counts.values()].map(({ length }) => length),
+    [2, 2, 2, 2],
+  );
+  for (const { socket } of all) socket.destroy();
+});
+
 test('kill -9 of a worker under load loses only what it had taken, and a replacement serves', async () => {
   await using rig = new ProcessRig(plan());
   await rig.ready();

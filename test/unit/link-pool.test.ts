@@ -2,48 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { systemClock } from '../../base/clock.ts';
 import { type DialledLink } from '../../gateway/link/dialled-link.ts';
 import { LinkPool } from '../../gateway/link/pool.ts';
-import { bundleMap, testDomain } from '../support/trust.ts';
-import { verifySvid } from '../../trust-bundles/verify/verify.ts';
-
-const domain = testDomain('eu.example');
-const chain = domain.svid('/jumpgate').chain;
-const verdict = verifySvid({ chain, bundles: bundleMap(domain), role: 'server', nowMs: systemClock.now() });
-
-interface FakeLink extends DialledLink {
-  usable: boolean;
-  leaving: boolean;
-  leavesSoon: boolean;
-  streams: number;
-  close(): void;
-}
-
-const fakeLink = (peer: string, instance: string): FakeLink => {
-  assert.equal(verdict.kind, 'verified');
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  return {
-    peer,
-    identity: verdict,
-    instance,
-    epoch: 1n,
-    address: '',
-    sinceMs: 0,
-    term: { replaceAtMs: 0, noNewCallsAtMs: 0, endsAtMs: 0 },
-    usable: true,
-    leaving: false,
-    leavesSoon: false,
-    streams: 0,
-    closed: promise,
-    going: promise,
-    open: () => undefined,
-    ping: async () => 0,
-    retire: () => undefined,
-    destroy: () => undefined,
-    close: () => resolve(undefined),
-  };
-};
+import { type FakeLink, fakeLink } from '../support/fake-links.ts';
 
 const poolOf = (...instances: readonly string[]): { readonly pool: LinkPool; readonly links: readonly FakeLink[] } => {
   const pool = new LinkPool();
