@@ -175,7 +175,7 @@ export class Http1ServerConnection implements StreamOwner {
     if (stream !== this.#stream || this.#phase >= CLOSING) return;
     this.#stream = undefined;
     this.#uncredited = 0;
-    if (stream.closes || this.#phase !== WAIT || this.#finishing) {
+    if (stream.closes || this.#phase !== WAIT) {
       this.#close();
       return;
     }

@@ -370,6 +370,20 @@ suite('finishing', () => {
     }
   });
 
+  test('after an answer whose head had left already takes one more request, which is told', () => {
+    const { wire, listener, connection } = serverOver();
+    connection.receive(bytesOf(GET));
+    listener.at(0).stream.respond(OK, false);
+    connection.finish();
+    listener.at(0).stream.write(bytesOf('x'), true);
+    assert.doesNotMatch(wire.take(), /connection: close/);
+    assert.equal(wire.closed, false);
+    connection.receive(bytesOf(GET));
+    listener.at(1).stream.respond(OK, true);
+    assert.match(wire.take(), /connection: close/);
+    assert.ok(wire.closed);
+  });
+
   test('closes a busy connection after its answer', () => {
     const busy = serverOver();
     busy.connection.receive(bytesOf(`${GET}${GET}`));
