@@ -47,9 +47,9 @@ const NO_BYTES = new Uint8Array(0);
 /**
  * State and output of a connection. Frames come in through `FrameDispatch`.
  *
- *     open --shutdown--> announced --pong or a tick--> draining --no streams left--> closed
- *       |  (server: GOAWAY 2^31-1, PING)  (GOAWAY with the last id)                    ^
- *       +--- too many resets or glitches ------------------> draining                  |
+ *     open --shutdown--> announced --the second tick--> draining --no streams left--> closed
+ *       |  (server: GOAWAY 2^31-1)            (GOAWAY with the last id)                  ^
+ *       +--- too many resets or glitches --------------------> draining                |
  *       +--------------- violation, close, connection lost (GOAWAY with the code) -----+
  */
 export abstract class Connection implements StreamOwner, SendFlowOwner {
@@ -155,9 +155,9 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
       return;
     }
     this.phase = 'announced';
-    // Requests on their way are still taken (RFC 9113 §6.8): a round trip tells when there are none.
+    // Requests on their way are still taken, for a second or two (RFC 9113 §6.8). A PING would not tell when there are
+    // none: clients answer it before they write what they have made already.
     writeGoaway(this.outlet.output, INT31_MAX, ERROR_CODE.noError);
-    if (!this.pings.send(() => this.drain())) this.drain();
     this.outlet.schedule();
   }
 

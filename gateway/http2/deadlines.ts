@@ -38,7 +38,7 @@ export class Deadlines {
     if (!this.#dispatch.greeted && age >= limits.headerTimeoutMs) return 'greeting';
     if (!settled && age >= limits.settingsTimeoutMs) return 'settings';
     if (this.#frameLate(nowMs) || this.#blockLate(nowMs)) return 'headers';
-    // The round trip that a shutdown waits for may never come.
+    // One whole second, and two at most, for what is on its way.
     if (phase === 'announced') {
       if (this.#announcedMs < 0) this.#announcedMs = nowMs;
       else this.#connection.drain();
