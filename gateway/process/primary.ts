@@ -307,6 +307,11 @@ export class Primary {
     if (this.#phase === 'ended') return this.ended;
     this.#phase = 'draining';
     const deadlineMs = this.#drainMs;
+    if (!this.#gate.isOpen && this.#handover.held > 0) {
+      // Whoever waits since the start is answered as soon as control and workers know enough, and not reset.
+      this.#listening.close('workers');
+      await this.#waits.until(() => this.#gate.isOpen || this.#handover.held === 0, deadlineMs);
+    }
     this.#gate.open();
     // Readiness goes off first. Control goes on answering on the status and admin listeners until it is told to finish.
     this.#control.drain({ kind: 'drain', deadlineMs });

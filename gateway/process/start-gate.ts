@@ -34,6 +34,11 @@ export class StartGate {
     options.handover.hold('calls');
   }
 
+  /** Whether nothing waits any more. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   /** One worker is ready, and maybe `all`. */
   workerReady(all: boolean): void {
     if (this.#isOpen) return;

@@ -60,6 +60,20 @@ test('connections that come before every worker is ready are spread evenly all t
   for (const { socket } of all) socket.destroy();
 });
 
+test('a connection that came before any worker was ready is answered, also when the primary is told to stop by then', async () => {
+  const jump = { name: 'jump', address: { kind: 'tcp', host: '127.0.0.1', port: 0 }, to: 'workers' } as const;
+  await using rig = new ProcessRig(plan({ listeners: [{ ...jump, forCalls: true }] }));
+  const asked = await ask(await rig.address());
+  asked.socket.destroy();
+  assert.equal(await rig.stop(), 0);
+  await using other = new ProcessRig(plan({ listeners: [{ ...jump, forCalls: true }] }));
+  const answer = ask(await other.address());
+  const ended = other.stop();
+  const { socket } = await answer;
+  socket.destroy();
+  assert.equal(await ended, 0);
+});
+
 test('kill -9 of a worker under load loses only what it had taken, and a replacement serves', async () => {
   await using rig = new ProcessRig(plan());
   await rig.ready();
