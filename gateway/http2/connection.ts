@@ -44,6 +44,9 @@ export interface ConnectionOptions {
 
 const NO_BYTES = new Uint8Array(0);
 
+/** What is told of a budget that is spent. */
+const WASTE = 'too many resets or useless frames';
+
 /**
  * State and output of a connection. Frames come in through `FrameDispatch`.
  *
@@ -162,10 +165,10 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   }
 
   /** The second half of a server's shutdown. */
-  drain(): void {
+  drain(reason = ''): void {
     if (this.closed || this.phase === 'draining') return;
     this.phase = 'draining';
-    writeGoaway(this.outlet.output, this.lastPeerStreamId, ERROR_CODE.noError);
+    this.#goaway(ERROR_CODE.noError, reason);
     this.outlet.schedule();
   }
 
@@ -234,14 +237,14 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
         return;
       case 'drain':
         // At once: whoever is at fault has no round trip more, and what others sent is not lost (RFC 9113 §6.8).
-        if (this.isServer) this.drain();
+        if (this.isServer) this.drain(WASTE);
         else this.shutdown();
         return;
       case 'report':
         this.#events.onAbuse?.();
         return;
       case 'close':
-        this.fail(ERROR_CODE.enhanceYourCalm, 'too many resets or useless frames');
+        this.fail(ERROR_CODE.enhanceYourCalm, WASTE);
         return;
       default:
         verdict satisfies never;

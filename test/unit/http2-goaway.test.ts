@@ -13,8 +13,11 @@ suite('GOAWAY', () => {
     const debugOf = (rig: ServerRig): readonly string[] =>
       rig.hear().flatMap(({ type, payload }) => (type === FRAME.goAway ? [payload.subarray(8).toString()] : []));
     const flooded = new ServerRig({ resetsMax: 1 });
-    flooded.say(get(1), rstFrame(1, CODE.cancel), get(3), rstFrame(3, CODE.cancel));
-    assert.deepEqual(debugOf(flooded), ['too many resets or useless frames']);
+    const waste = 'too many resets or useless frames';
+    flooded.say(get(1), get(3), rstFrame(3, CODE.cancel), get(5), rstFrame(5, CODE.cancel));
+    assert.deepEqual(debugOf(flooded), [waste], 'its call may finish');
+    flooded.say(get(7), rstFrame(7, CODE.cancel));
+    assert.deepEqual(debugOf(flooded), [waste], 'it is ended');
     const drained = new ServerRig();
     drained.connection.shutdown();
     drained.connection.drain();
