@@ -8,6 +8,8 @@ export interface Sizing {
   /** How long one round lasts, about: rounds are counted in calls. */
   readonly seconds: number;
   readonly rounds: number;
+  /** So many calls, at least, before the first round. */
+  readonly warmUpCalls: number;
   readonly streamBytes: number;
   readonly handshakes: number;
   readonly idleConnections: number;
@@ -48,6 +50,8 @@ export interface Figure {
   readonly processes?: Readonly<Record<string, number>>;
   /** How much worse the worst round was than the best, as a share of it: how noisy the machine was. */
   readonly spread?: number;
+  /** Share of one core that both gateways took: well below 1 the load or the backend set the pace, or the wait for answers. */
+  readonly busy?: number;
   readonly note?: string;
 }
 

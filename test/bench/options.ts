@@ -14,7 +14,9 @@ export interface Options {
   /** Where the figures go as JSON. */
   readonly json: string | undefined;
   /** Whether RESULTS.md and results.json are written: by default after a whole run. */
-  readonly write: boolean | undefined;
+  readonly write: boolean;
+  /** Whether Jumpgate is profiled too: by default when the report is written. */
+  readonly profile: boolean;
 }
 
 const MIB = 1024 * 1024;
@@ -22,6 +24,8 @@ const MIB = 1024 * 1024;
 const FULL: Sizing = {
   seconds: 2.5,
   rounds: 3,
+  // V8 is done with the path of a call after some 20,000 of them.
+  warmUpCalls: 20_000,
   streamBytes: 256 * MIB,
   handshakes: 400,
   idleConnections: 1_000,
@@ -33,6 +37,7 @@ const FULL: Sizing = {
 const QUICK: Sizing = {
   seconds: 0.2,
   rounds: 1,
+  warmUpCalls: 200,
   streamBytes: 16 * MIB,
   handshakes: 30,
   idleConnections: 100,
@@ -42,7 +47,7 @@ const QUICK: Sizing = {
 };
 
 /** What `--help` prints. */
-export const USAGE = `npm run bench -- [WORKLOAD...] [--only NAME,NAME] [--quick] [--seconds N] [--rounds N] [--json FILE] [--[no-]write]
+export const USAGE = `npm run bench -- [WORKLOAD...] [--only NAME,NAME] [--quick] [--seconds N] [--rounds N] [--json FILE] [--[no-]write] [--[no-]profile]
 
 WORKLOAD is a name or a group:
   small        1x1 100x1 10x10 10x100 10x100-body 10x10-16k
@@ -54,6 +59,7 @@ WORKLOAD is a name or a group:
 --rounds       the best of so many counts (3)
 --json         also write the figures there
 --write        write test/bench/RESULTS.md and results.json, as a whole run does
+--profile      run Jumpgate once more under V8's sampling profiler, as a run that is written does
 `;
 
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
@@ -73,6 +79,7 @@ export function parseOptions(words: readonly string[], known: readonly string[])
       rounds: { type: 'string' },
       json: { type: 'string' },
       write: { type: 'boolean' },
+      profile: { type: 'boolean' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -81,9 +88,11 @@ export function parseOptions(words: readonly string[], known: readonly string[])
   const unknown = workloads.find((word) => !known.includes(word));
   if (unknown !== undefined) throw new Error(`expected workloads among ${known.join(' ')}, found ${unknown}`);
   const base = values.quick ? QUICK : FULL;
+  const only = values.only.flatMap((names) => names.split(','));
+  const write = values.write ?? (workloads.length === 0 && only.length === 0 && !values.quick);
   return {
     workloads,
-    only: values.only.flatMap((names) => names.split(',')),
+    only,
     quick: values.quick,
     sizing: {
       ...base,
@@ -91,7 +100,8 @@ export function parseOptions(words: readonly string[], known: readonly string[])
       rounds: Math.ceil(positive('--rounds', values.rounds, base.rounds)),
     },
     json: values.json,
-    write: values.write,
+    write,
+    profile: values.profile ?? (write && !values.quick),
   };
 }
 

@@ -13,6 +13,8 @@ import { nginx } from './gateways/nginx.ts';
 import { type BackendPorts } from './load/services.ts';
 import { CORES, Running } from './measure/running.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
+import { profilesOf } from './profile/profiles.ts';
+import { noteOf } from './report/note.ts';
 import { describeMachine } from './report/machine.ts';
 import { type Results, writeJson, writeReport } from './report/results.ts';
 import { figureTable, goalTable, remarks } from './report/table.ts';
@@ -26,16 +28,9 @@ import { idleClients, idleJumpgate } from './workloads/memory.ts';
 import { smallCalls } from './workloads/small-calls.ts';
 
 const COMPETITORS: readonly Competitor[] = [jumpgate, haproxy, envoy, nginx];
-const OVER_JUMPS: readonly JumpsWorkload[] = [
-  ...smallCalls,
-  http1,
-  grpc,
-  streamDown,
-  streamUp,
-  tunnel,
-  latency,
-  idleClients,
-];
+/** Those that keep gateways busy. */
+const PROFILED: readonly JumpsWorkload[] = [...smallCalls, http1, grpc, streamDown, streamUp, tunnel];
+const OVER_JUMPS: readonly JumpsWorkload[] = [...PROFILED, latency, idleClients];
 const OWN: readonly OwnWorkload[] = [handshakesWorkload, idleJumpgate, growth];
 /** Without a cipher of their own, contexts of Node's take this one; the access log and all else stay as they are. */
 const SAME_CIPHER = '--tls-cipher-list=TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256';
@@ -63,32 +58,40 @@ async function main(words: readonly string[]): Promise<void> {
       process.exit(INTERRUPTED);
     });
   }
+  // Whoever makes a scratch directory from now on makes it in one that goes with the run, however that ends.
+  process.env['TMPDIR'] = running.directory();
   process.env['NODE_OPTIONS'] = [process.env['NODE_OPTIONS'], SAME_CIPHER].filter(Boolean).join(' ');
   running.pin(process.pid, CORES.load);
   const startedMs = systemClock.monotonic();
   const machine = describeMachine(COMPETITORS, running.pins);
   for (const [name, version] of Object.entries(machine.versions)) say(`${name}: ${version}`);
-  const figures = await measure(options, running);
+  const bench = await prepare(options, running);
+  const figures = await measure(options, bench);
+  const profiled = options.profile && bench.competitors.includes(jumpgate);
+  const profiles = await profilesOf(bench, profiled ? PROFILED.filter(({ name }) => isChosen(options, name)) : []);
   const chosen = [...OVER_JUMPS, ...OWN].filter(({ name }) => isChosen(options, name));
   const minutes = (systemClock.monotonic() - startedMs) / MS_PER_MINUTE;
   const workloads = chosen.map(({ name, what }) => ({ name, what }));
-  report(options, { machine, quick: options.quick, sizing: options.sizing, minutes, workloads, figures });
+  report(options, { machine, quick: options.quick, sizing: options.sizing, minutes, workloads, figures, profiles });
 }
 
-async function measure(options: Options, running: Running): Promise<readonly Figure[]> {
+async function prepare(options: Options, running: Running): Promise<Bench> {
   const unknown = options.only.find((name) => !COMPETITORS.some((each) => each.name === name));
   if (unknown !== undefined)
     throw new Error(`expected competitors among ${COMPETITORS.map(({ name }) => name).join(' ')}, found ${unknown}`);
   const wanted = COMPETITORS.filter(({ name }) => options.only.length === 0 || options.only.includes(name));
   const competitors = wanted.filter((each) => each.version() !== undefined);
   const ports = await startBackend(running, options.sizing.streamBytes);
-  const bench: Bench = { running, ports, competitors, sizing: options.sizing, say };
+  return { running, ports, competitors, sizing: options.sizing, say };
+}
+
+async function measure(options: Options, bench: Bench): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
   const overJumps = OVER_JUMPS.filter(({ name }) => isChosen(options, name));
   const startOf = ({ name, service, fresh }: JumpsWorkload): string => (fresh === true ? name : service);
   for (const start of new Set(overJumps.map(startOf))) {
     const workloads = overJumps.filter((workload) => startOf(workload) === start);
-    for (const competitor of competitors) figures.push(...(await through(bench, competitor, workloads)));
+    for (const competitor of bench.competitors) figures.push(...(await through(bench, competitor, workloads)));
   }
   for (const workload of OWN.filter(({ name }) => isChosen(options, name))) {
     try {
@@ -152,15 +155,8 @@ async function one(
   }
 }
 
-const NOTE_CHARS_MAX = 200;
-
 function notAvailable(workload: string, competitor: string, why: string): Figure {
-  // Directories of a run are of no use to a reader.
-  const note = why
-    .replaceAll(/\/\S*\/(?=[\w.-]+)/g, '')
-    .replaceAll(/\s+/g, ' ')
-    .slice(0, NOTE_CHARS_MAX);
-  return { workload, competitor, unit: 'µs/call', value: undefined, note };
+  return { workload, competitor, unit: 'µs/call', value: undefined, note: noteOf(why) };
 }
 
 async function startBackend(running: Running, streamBytes: number): Promise<BackendPorts> {
@@ -180,8 +176,7 @@ function report(options: Options, results: Results): void {
   process.stdout.write(`\n${figureTable(figures)}\n${goalTable(figures)}\n`);
   for (const line of remarks(figures)) process.stdout.write(`${line}\n`);
   if (options.json !== undefined) writeJson(options.json, results);
-  const whole = options.workloads.length === 0 && options.only.length === 0 && !options.quick;
-  if (options.write ?? whole) for (const path of writeReport(results)) say(`wrote ${path}`);
+  if (options.write) for (const path of writeReport(results)) say(`wrote ${path}`);
 }
 
 try {

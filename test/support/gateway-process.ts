@@ -87,11 +87,15 @@ export class GatewayProcess implements AsyncDisposable {
   readonly ended: Promise<number | NodeJS.Signals | null>;
   stderr = '';
 
-  /** `through` wraps the words, as `sh -c` does. */
-  constructor(directory: string, through: (words: readonly string[]) => readonly string[] = (words) => words) {
+  /** `through` wraps the words, as `sh -c` does; `env` is added to our own environment. */
+  constructor(
+    directory: string,
+    through: (words: readonly string[]) => readonly string[] = (words) => words,
+    env: NodeJS.ProcessEnv = {},
+  ) {
     this.directory = directory;
     const [program = '', ...words] = through([process.execPath, ...FLAGS, MAIN, 'run', '-f', directory]);
-    this.child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child = spawn(program, words, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
     this.child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       this.stderr += chunk;
     });

@@ -1,10 +1,13 @@
 /** The bench's own parts: goals, options, accounts of processes, and its callers against Node's servers. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer as createHttp1Server } from 'node:http';
 import { constants, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo } from 'node:net';
 import test from 'node:test';
+import { Worker } from 'node:worker_threads';
 
 import { type Figure } from '../bench/bench.ts';
 import { getBlock, GrpcBlocks, postBlock } from '../bench/load/blocks.ts';
@@ -12,6 +15,7 @@ import { RawCalls } from '../bench/load/raw-calls.ts';
 import { RawHttp1Calls } from '../bench/load/raw-http1.ts';
 import { cpuOf, peakRssOf, processTree, rssOf } from '../bench/measure/process-tree.ts';
 import { quantile } from '../bench/measure/quantile.ts';
+import { warmUp } from '../bench/measure/warm-up.ts';
 import { parseOptions } from '../bench/options.ts';
 import { verdictsOf } from '../bench/report/goals.ts';
 import { figureTable, goalTable, markdownTable } from '../bench/report/table.ts';
@@ -82,9 +86,38 @@ test('options name workloads, groups, competitors and sizes, and refuse what is 
   assert.deepEqual(options.only, ['haproxy', 'jumpgate']);
   assert.equal(options.sizing.seconds, 0.5);
   assert.equal(options.write, false);
+  assert.equal(options.profile, false);
   assert.equal(parseOptions(['--help'], known), undefined);
   assert.throws(() => parseOptions(['grcp'], known), /found grcp/);
   assert.throws(() => parseOptions(['--seconds', '0'], known), /--seconds/);
+});
+
+test('a whole run is written with profiles, a part or a quick one only if asked', () => {
+  const asked = (words: readonly string[]): readonly unknown[] => {
+    const options = parseOptions(words, ['grpc']);
+    return [options?.write, options?.profile];
+  };
+  assert.deepEqual(asked([]), [true, true]);
+  assert.deepEqual(asked(['grpc']), [false, false]);
+  assert.deepEqual(asked(['--quick']), [false, false]);
+  assert.deepEqual(asked(['--quick', '--write']), [true, false]);
+  assert.deepEqual(asked(['grpc', '--profile']), [false, true]);
+  assert.deepEqual(asked(['--no-profile']), [true, false]);
+});
+
+test('a warm-up goes on until both its calls and its seconds have passed', async () => {
+  const roundsOf = async (warmUpCalls: number, seconds: number): Promise<number> => {
+    let rounds = 0;
+    const load = async (): Promise<number> => {
+      rounds += 1;
+      return 10;
+    };
+    // Each round takes a second.
+    await warmUp({ seconds, warmUpCalls }, load, { monotonic: () => rounds * 1000 });
+    return rounds;
+  };
+  assert.deepEqual([await roundsOf(30, 1), await roundsOf(31, 1)], [3, 4]);
+  assert.deepEqual([await roundsOf(1, 5), await roundsOf(1, 5.1)], [5, 6]);
 });
 
 test('quantiles are taken from sorted values, and of none are 0', () => {
@@ -93,13 +126,28 @@ test('quantiles are taken from sorted values, and of none are 0', () => {
   assert.equal(quantile([], 0.5), 0);
 });
 
-test('the accounts of a process grow with what it does, and of none are empty', () => {
+test('the accounts of a process grow with what it does, finer than ticks, and of none are empty', () => {
   const before = cpuOf(process.pid);
-  while (cpuOf(process.pid) < before + 20_000);
+  const seen = new Set<number>();
+  while (cpuOf(process.pid) < before + 20_000) seen.add(cpuOf(process.pid));
+  const wholeTicks = [...seen].every((us) => us % 10_000 === 0);
+  assert.equal(wholeTicks, !existsSync('/proc/self/schedstat'));
   assert.ok(rssOf(process.pid) > 0);
   assert.ok(peakRssOf(process.pid) >= rssOf(process.pid) / 2);
   assert.equal(processTree(process.pid)[0]?.pid, process.pid);
   assert.deepEqual(processTree(0x7fff_ffff), []);
+});
+
+test('the time of threads and of processes that have ended is kept in the accounts', async () => {
+  const spend = 'const end = process.cpuUsage().user + 100_000; while (process.cpuUsage().user < end);';
+  const before = cpuOf(process.pid);
+  const thread = new Worker(spend, { eval: true });
+  await once(thread, 'exit');
+  const afterThread = cpuOf(process.pid);
+  assert.ok(afterThread - before >= 80_000, `${afterThread - before} µs`);
+  const child = spawn(process.execPath, ['-e', spend]);
+  await once(child, 'close');
+  assert.ok(cpuOf(process.pid) - afterThread >= 80_000, `${cpuOf(process.pid) - afterThread} µs`);
 });
 
 test('gRPC calls are sound to node:http2, each with a path, a trace and a deadline, and their answers are counted', async () => {

@@ -6,6 +6,8 @@ import { type Service } from '../load/services.ts';
 export interface Jumps {
   readonly a: number;
   readonly b: number;
+  /** Called with each measured round, which it has to do: how a run under the profiler knows when to look. */
+  readonly during?: (round: () => Promise<void>) => Promise<void>;
 }
 
 /** A mutual-TLS listener and who may come in; each identity is a certificate chain and its key, as PEM. */

@@ -28,6 +28,8 @@ export interface JumpgateOptions extends StartOptions {
   /** Further YAML of A, by file name. */
   readonly documents?: Readonly<Record<string, string>>;
   readonly linksPerPeer?: number;
+  /** Environment variables of both gateways beside those of this process. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 /** The competitor that this bench is about. */
@@ -41,15 +43,20 @@ export const jumpgate: Competitor = {
 
 /** Starts both. Throws what `jumpgate validate` says when this build does not know a field or a protocol. */
 export async function startJumpgate(options: JumpgateOptions): Promise<TwoJumps> {
-  const { running, service, documents = {}, linksPerPeer } = options;
+  const { running, service, documents = {}, linksPerPeer, environment } = options;
   await using stack = new AsyncDisposableStack();
   const tcpPort = service === 'tcp' ? await freePort() : undefined;
   const links = linksPerPeer === undefined ? '' : `  linksPerPeer: ${linksPerPeer}\n`;
   const east = stack.use(new MeshDirectory({ 'import.yaml': importOf(tcpPort), ...documents }));
   const west = stack.use(new MeshDirectory({ 'export.yaml': exportOf(service, options.backendPort) }));
   await Promise.all([writeMesh(east, 'east', links), writeMesh(west, 'west', links)]);
-  const b = start(west, running, stack);
-  const a = start(east, running, stack);
+  const gatewayIn = (directory: MeshDirectory): GatewayProcess => {
+    const gateway = new GatewayProcess(directory.path, undefined, environment);
+    own(gateway, running, stack);
+    return gateway;
+  };
+  const b = gatewayIn(west);
+  const a = gatewayIn(east);
   await federate(a, b);
   await a.importIs('bench', 'active');
   // Both directions of links, bundles and counters settle.
@@ -73,12 +80,9 @@ export async function startJumpgate(options: JumpgateOptions): Promise<TwoJumps>
   };
 }
 
-function start(directory: MeshDirectory, running: Running, stack: AsyncDisposableStack): GatewayProcess {
-  const gateway = new GatewayProcess(directory.path);
-  stack.use(running.adopt(pidOf(gateway), directory.path));
+function own(gateway: GatewayProcess, running: Running, stack: AsyncDisposableStack): void {
   stack.use(new Gracefully(gateway));
   running.pin(pidOf(gateway), CORES.gateways);
-  return gateway;
 }
 
 /** Ends a gateway as its operator would, so that the processes that it started end with it. */
@@ -124,7 +128,9 @@ function exportOf(service: Service, port: number): string {
 
 function importOf(tcpPort: number | undefined): string {
   const document = imported('bench', 'west', 'bench', CALLER).replace(`"${CALLER}"`, CALLERS);
-  return tcpPort === undefined ? document : document.replace(/ \}\n$/, `, listen: { address: "127.0.0.1:${tcpPort}", as: "${CALLER}" } }\n`);
+  return tcpPort === undefined
+    ? document
+    : document.replace(/ \}\n$/, `, listen: { address: "127.0.0.1:${tcpPort}", as: "${CALLER}" } }\n`);
 }
 
 /** SVIDs of workloads of A, at its outbound listener for mutual TLS. */

@@ -16,7 +16,7 @@ export interface Cost {
 export async function costOf(jumps: Jumps, work: () => Promise<void>): Promise<Cost> {
   const before = { a: processTree(jumps.a), b: processTree(jumps.b) };
   const startedMs = systemClock.monotonic();
-  await work();
+  await (jumps.during === undefined ? work() : jumps.during(work));
   const seconds = (systemClock.monotonic() - startedMs) / 1000;
   const after = { a: processTree(jumps.a), b: processTree(jumps.b) };
   const processes: Record<string, number> = {};

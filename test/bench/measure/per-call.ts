@@ -3,6 +3,7 @@ import { type Bench, type Measured } from '../bench.ts';
 import { type TwoJumps } from '../gateways/competitor.ts';
 import { costOf, type Cost } from './jumps.ts';
 import { peakRssOf } from './process-tree.ts';
+import { warmUp } from './warm-up.ts';
 
 /** A load that can be made in any size. */
 export interface CountedLoad {
@@ -14,17 +15,23 @@ export interface CountedLoad {
   times(count: number): Promise<{ readonly p50Us: number; readonly p99Us: number }>;
 }
 
+const US_PER_SECOND = 1e6;
 const FIRST_CALLS_MIN = 300;
 /** Times come from a shorter run of their own, since writing them down costs the load generator. */
 const TIMES_SHARE = 0.5;
 
-/** Warms up for as long as a round takes, then measures. */
+/** Warms up, then measures. */
 export async function perCall(bench: Bench, jumps: TwoJumps, load: CountedLoad): Promise<Measured> {
   const { seconds, rounds } = bench.sizing;
   const sized = (perSecond: number, share = 1): number =>
     Math.max(1, Math.round((perSecond * seconds * share) / load.width)) * load.width;
-  const cold = await load.calls(Math.max(FIRST_CALLS_MIN, load.width * 2));
-  const count = sized(await load.calls(sized(cold)));
+  let perSecondWarm = await load.calls(Math.max(FIRST_CALLS_MIN, load.width * 2));
+  await warmUp(bench.sizing, async () => {
+    const calls = sized(perSecondWarm);
+    perSecondWarm = await load.calls(calls);
+    return calls;
+  });
+  const count = sized(perSecondWarm);
   let worstUs = 0;
   let best: (Cost & { readonly perSecond: number }) | undefined;
   for (let round = 0; round < rounds; round += 1) {
@@ -45,6 +52,7 @@ export async function perCall(bench: Bench, jumps: TwoJumps, load: CountedLoad):
     bUs: best.bUs / count,
     perSecond: best.perSecond,
     spread: worstUs / (best.aUs + best.bUs) - 1,
+    busy: (best.aUs + best.bUs) / US_PER_SECOND / best.seconds,
     ...times,
     peakRssBytes: peakRssOf(jumps.a) + peakRssOf(jumps.b),
     processes,

@@ -1,8 +1,9 @@
 /** Processor time and memory of a process and everything that it started, by the operating system's accounts (Linux /proc). */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** USER_HZ is 100 on every Linux that Node runs on; /proc counts in it. */
+/** USER_HZ is 100 on every Linux that Node runs on; /proc/PID/stat counts in it. */
 const TICK_US = 10_000;
+const NS_PER_US = 1_000;
 
 /** The accounts of one process, with all its threads and its children that have ended. */
 export interface ProcessAccount {
@@ -20,7 +21,10 @@ interface Stat {
   readonly pid: number;
   readonly parent: number;
   readonly name: string;
-  readonly cpuUs: number;
+  /** Of all its threads, to whole ticks. */
+  readonly ticksUs: number;
+  /** Of its children that have ended. */
+  readonly endedUs: number;
   readonly startedTicks: number;
 }
 
@@ -31,8 +35,11 @@ export function processTree(pid: number): readonly ProcessAccount[] {
     .flatMap((name) => statOf(Number(name)));
   const tree = stats.filter((each) => each.pid === pid);
   for (const parent of tree) tree.push(...stats.filter((each) => each.parent === parent.pid));
-  return tree.flatMap(({ pid: id, name, cpuUs, startedTicks }) => {
+  return tree.flatMap(({ pid: id, name, ticksUs, endedUs, startedTicks }) => {
     const memory = memoryOf(id);
+    // Threads are exact and tell nothing of those that have ended; ticks are rounded down twice and cover all: whichever
+    // is more is nearer, and neither loses time.
+    const cpuUs = Math.max(threadsUs(id), ticksUs) + endedUs;
     return memory === undefined ? [] : [{ pid: id, name, cpuUs, startedTicks, ...memory }];
   });
 }
@@ -62,8 +69,24 @@ function statOf(pid: number): readonly Stat[] {
   if (text === undefined) return [];
   const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-  return [{ pid, parent: Number(fields[1]), name, cpuUs: ticks * TICK_US, startedTicks: Number(fields[19]) }];
+  const usOf = (first: number): number => (Number(fields[first]) + Number(fields[first + 1])) * TICK_US;
+  const times = { ticksUs: usOf(11), endedUs: usOf(13), startedTicks: Number(fields[19]) };
+  return [{ pid, parent: Number(fields[1]), name, ...times }];
+}
+
+/** Of the threads that run: the first field of schedstat is nanoseconds. 0 where the kernel does not count them. */
+function threadsUs(pid: number): number {
+  let threads: readonly string[] = [];
+  try {
+    threads = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    // It has ended meanwhile; ticks were read.
+  }
+  const ns = threads.reduce((sum, thread) => {
+    const text = readProc(`/proc/${pid}/task/${thread}/schedstat`);
+    return sum + (text === undefined ? 0 : Number.parseInt(text, 10));
+  }, 0);
+  return ns / NS_PER_US;
 }
 
 function memoryOf(pid: number): { readonly peakRssBytes: number; readonly rssBytes: number } | undefined {

@@ -17,6 +17,8 @@ export const CORES = { gateways: 0, load: 1 } as const;
 /** How long a program may take to end by itself after SIGTERM. */
 const STOP_MS_MAX = 5_000;
 const STOP_POLL_MS = 10;
+/** What a killed process was just writing may still appear. */
+const REMOVED = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 } as const;
 const STDERR_CHARS_KEPT = 4_000;
 
 /** A program that runs until it is disposed of. */
@@ -29,7 +31,6 @@ export interface Program extends AsyncDisposable {
 
 /** The processes and directories of this run. */
 export class Running implements AsyncDisposable {
-  readonly #pids = new Set<number>();
   readonly #directories = new Set<string>();
   readonly #taskset = findProgram('taskset');
 
@@ -51,18 +52,6 @@ export class Running implements AsyncDisposable {
     spawnSync(this.#taskset, ['-acp', String(core), String(pid)], { stdio: 'ignore' });
   }
 
-  /** Has an interrupted run end a process and remove a directory that somebody else owns, until it is disposed of. */
-  adopt(pid: number, directory: string): Disposable {
-    this.#pids.add(pid);
-    this.#directories.add(directory);
-    return {
-      [Symbol.dispose]: () => {
-        this.#pids.delete(pid);
-        this.#directories.delete(directory);
-      },
-    };
-  }
-
   /** Starts a program on a core. */
   start(core: number, command: string, words: readonly string[]): Program {
     const pinned = this.#taskset === undefined ? [] : [this.#taskset, '-c', String(core)];
@@ -75,7 +64,6 @@ export class Running implements AsyncDisposable {
     child.on('error', (error) => (stderr += error.message));
     const pid = child.pid;
     if (pid === undefined) throw new Error(`cannot start ${command}`);
-    this.#pids.add(pid);
     return { pid, child, stderr: () => stderr, [Symbol.asyncDispose]: () => this.#stop(child, pid) };
   }
 
@@ -87,7 +75,6 @@ export class Running implements AsyncDisposable {
     const closed = once(program.child, 'close');
     const read = await text(stdout);
     const [code] = (await closed) as [number | null];
-    this.#pids.delete(program.pid);
     if (code !== 0) throw new Error(`${command} ended with ${code ?? 'a signal'}: ${program.stderr()}`);
     return read;
   }
@@ -101,14 +88,12 @@ export class Running implements AsyncDisposable {
     while (!ended() && systemClock.monotonic() < deadline)
       await sleep(systemClock, STOP_POLL_MS, new AbortController().signal);
     for (const each of ended() ? tree.slice(1) : tree) kill(each.pid);
-    this.#pids.delete(pid);
   }
 
-  /** For an interrupted run: ends everything at once. */
+  /** For an interrupted run: ends at once whatever this process has started, commands that run for a moment among it. */
   kill(): void {
-    for (const pid of [...this.#pids].flatMap((each) => processTree(each).map((account) => account.pid))) kill(pid);
-    this.#pids.clear();
-    for (const path of this.#directories) rmSync(path, { recursive: true, force: true });
+    for (const { pid } of processTree(process.pid).slice(1)) kill(pid);
+    for (const path of this.#directories) rmSync(path, REMOVED);
     this.#directories.clear();
   }
 

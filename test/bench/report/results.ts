@@ -5,7 +5,9 @@ import { join } from 'node:path';
 
 import { type Figure, type Sizing } from '../bench.ts';
 import { verdictsOf } from './goals.ts';
+import { type Profile } from '../profile/profiles.ts';
 import { type Machine } from './machine.ts';
+import { profileSection } from './profiles.ts';
 import { figureTable, goalTable, markdownTable, remarks } from './table.ts';
 
 const BENCH = join(import.meta.dirname, '..');
@@ -20,6 +22,7 @@ export interface Results {
   /** Name and meaning of what was measured. */
   readonly workloads: readonly { readonly name: string; readonly what: string }[];
   readonly figures: readonly Figure[];
+  readonly profiles: readonly Profile[];
 }
 
 /** Writes the figures. */
@@ -36,7 +39,7 @@ export function writeReport(results: Results): readonly string[] {
   return paths;
 }
 
-function report({ machine, quick, sizing, minutes, workloads, figures }: Results): string {
+function report({ machine, quick, sizing, minutes, workloads, figures, profiles }: Results): string {
   const facts = [
     ['date', machine.date],
     ['processor', machine.processor],
@@ -47,7 +50,7 @@ function report({ machine, quick, sizing, minutes, workloads, figures }: Results
   ];
   const size = quick
     ? '**Made with `--quick`: these rounds are far too short for the figures to mean anything.**'
-    : `Best of ${sizing.rounds} rounds of about ${sizing.seconds} s after a warm-up as long; the whole run took ${minutes.toFixed(0)} minutes.`;
+    : `Best of ${sizing.rounds} rounds of about ${sizing.seconds} s after a warm-up at least as long and of at least ${sizing.warmUpCalls} calls; the whole run took ${minutes.toFixed(0)} minutes.`;
   return `# Results of \`npm run bench\`
 
 Written by the bench itself. Only ratios within one run mean anything: the next machine, or the next day, has other figures.
@@ -61,7 +64,7 @@ ${SETTINGS}
 ${goalTable(figures)}
 ## Figures
 
-Processor time is the operating system's account of all processes and threads of a gateway; "A + B" is what each jump cost. "Spread" is how much dearer the worst round was than the best, which counts: how noisy the machine was. For figures in µs and in memory less is better, for those per second and core more.
+Processor time is the operating system's account of all processes and threads of a gateway, in nanoseconds; "A + B" is what each jump cost. "Spread" is how much dearer the worst round was than the best, which counts: how noisy the machine was. "Busy" is the share of their core that both gateways took in the best round: well below 100 % the load generator, the backend or the wait for one answer set the pace, or other programs had the core. For figures in µs and in memory less is better, for those per second and core more.
 
 ${figureTable(figures)}
 ## Workloads
@@ -71,7 +74,8 @@ ${workloads.map(({ name, what }) => `- \`${name}\`: ${what}`).join('\n')}
 ## Remarks
 
 ${list(remarks(figures))}
-`;
+
+${profileSection(profiles)}`;
 }
 
 /** What is the same for all, and what is not. */

@@ -25,6 +25,7 @@ export function figureTable(figures: readonly Figure[]): string {
     'p99 µs',
     'peak RSS MiB',
     'spread',
+    'busy',
   ];
   return markdownTable(
     head,
@@ -41,7 +42,8 @@ export function figureTable(figures: readonly Figure[]): string {
       number(figure.p50Us),
       number(figure.p99Us),
       number(figure.peakRssBytes === undefined ? undefined : figure.peakRssBytes / MIB),
-      figure.spread === undefined ? '' : `${(figure.spread * 100).toFixed(0)} %`,
+      percent(figure.spread),
+      percent(figure.busy),
     ]),
   );
 }
@@ -67,6 +69,10 @@ export function remarks(figures: readonly Figure[]): readonly string[] {
     const text = [...(note === undefined ? [] : [note]), ...parts].join('; ');
     return text === '' ? [] : [`${workload}, ${competitor}: ${text}`];
   });
+}
+
+function percent(share: number | undefined): string {
+  return share === undefined ? '' : `${(share * 100).toFixed(0)} %`;
 }
 
 /** Three significant digits; nothing for nothing. */

@@ -6,8 +6,10 @@ import { RawCalls } from '../load/raw-calls.ts';
 import { download } from '../load/tunnel.ts';
 import { type Cost, costOf } from '../measure/jumps.ts';
 import { peakRssOf } from '../measure/process-tree.ts';
+import { warmUp } from '../measure/warm-up.ts';
 
 const MIB = 1024 * 1024;
+const US_PER_SECOND = 1e6;
 
 /** One stream that the service fills. */
 export const streamDown: JumpsWorkload = {
@@ -46,7 +48,10 @@ async function streamed(bench: Bench, jumps: TwoJumps, way: 'up' | 'down'): Prom
 /** The best of the rounds, each of which moves `streamBytes`. */
 async function moved(bench: Bench, jumps: TwoJumps, move: () => Promise<void>): Promise<readonly Measured[]> {
   const bytes = bench.sizing.streamBytes;
-  await move();
+  await warmUp({ ...bench.sizing, warmUpCalls: 1 }, async () => {
+    await move();
+    return 1;
+  });
   let worstUs = 0;
   let best: Cost | undefined;
   for (let round = 0; round < bench.sizing.rounds; round += 1) {
@@ -65,6 +70,7 @@ async function moved(bench: Bench, jumps: TwoJumps, move: () => Promise<void>): 
       bUs: best.bUs / mebibytes,
       perSecond: mebibytes / best.seconds,
       spread: worstUs / (best.aUs + best.bUs) - 1,
+      busy: (best.aUs + best.bUs) / US_PER_SECOND / best.seconds,
       peakRssBytes: peakRssOf(jumps.a) + peakRssOf(jumps.b),
     },
   ];

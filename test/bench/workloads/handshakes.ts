@@ -9,8 +9,6 @@ import { handshakes } from '../load/handshakes.ts';
 import { cpuDuring } from '../measure/jumps.ts';
 import { CORES } from '../measure/running.ts';
 
-/** The other identities are kept for the cold rounds, so that none of them was seen before. */
-const WARM_UP_SHARE = 0.5;
 const US_PER_SECOND = 1e6;
 const BARE = join(import.meta.dirname, '..', 'load', 'bare-server.ts');
 
@@ -25,8 +23,7 @@ export const handshakesWorkload: OwnWorkload = {
       bench.say(`handshakes: ${competitor.name}`);
       const { running, ports, sizing } = bench;
       await using jumps = await competitor.start({ running, service: 'small', backendPort: ports.small });
-      const warmUp = Math.round(sizing.handshakes * WARM_UP_SHARE);
-      const target = await jumps.handshakes?.(warmUp + sizing.handshakes * sizing.rounds);
+      const target = await jumps.handshakes?.(sizing.handshakes * (sizing.rounds + 1));
       if (target === undefined) continue;
       figures.push(...(await measured(bench, competitor.name, target)));
       if (competitor.name === 'jumpgate') figures.push(...(await bare(bench, target)));
@@ -39,9 +36,9 @@ async function measured(bench: Bench, competitor: string, target: HandshakeTarge
   const { handshakes: count, rounds } = bench.sizing;
   const unused = [...target.identities];
   const take = (many: number): HandshakeTarget => ({ ...target, identities: unused.splice(0, many) });
-  const warmUp = Math.round(count * WARM_UP_SHARE);
-  const known = take(warmUp);
-  await handshakes(known, warmUp);
+  // As much as a round; the other identities are kept for the cold rounds, so that none of them was seen before.
+  const known = take(count);
+  await handshakes(known, count);
   const one = { ...known, identities: known.identities.slice(0, 1) };
   let [cold, cached] = [Infinity, Infinity];
   for (let round = 0; round < rounds; round += 1) {
