@@ -13,17 +13,20 @@ export interface Configured {
   readonly command: string;
   readonly files: { readonly a: string; readonly b: string };
   readonly words: (configFile: string, directory: string) => readonly string[];
+  /** What further `__NAME__`s of the configuration stand for. */
+  readonly values?: Readonly<Record<string, string>>;
 }
 
 /** Starts B, then A. `__NAME__` in a configuration stands for a port, the directory of the certificates, or the name. */
 export async function startConfigured(
-  { command, files, words }: Configured,
+  { command, files, words, values: own = {} }: Configured,
   { running, service, backendPort }: StartOptions,
 ): Promise<TwoJumps> {
   const directory = running.directory();
   const authority = writeCertificates(directory);
   const [inPort, jumpPort] = [await freePort(), await freePort()];
   const values: Readonly<Record<string, string>> = {
+    ...own,
     IN_PORT: String(inPort),
     JUMP_PORT: String(jumpPort),
     BACKEND_PORT: String(backendPort),
@@ -32,13 +35,13 @@ export async function startConfigured(
   };
   const start = async (side: 'a' | 'b', port: number): Promise<Program> => {
     const template = readFileSync(join(CONFIGS, files[side]), 'utf8');
-    const own = join(directory, `${side}-${files[side]}`);
+    const file = join(directory, `${side}-${files[side]}`);
     const valueOf = (name: string): string | undefined => (name === 'SIDE' ? side : values[name]);
     writeFileSync(
-      own,
+      file,
       template.replaceAll(/__([A-Z_]+?)__/g, (whole, name: string) => valueOf(name) ?? whole),
     );
-    const program = running.start(CORES.gateways, command, words(own, directory));
+    const program = running.start(CORES.gateways, command, words(file, directory));
     await listens(program, port);
     return program;
   };

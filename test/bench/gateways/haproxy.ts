@@ -1,4 +1,4 @@
-/** HAProxy: one thread, HTTP/2 on the link, connections to servers always shared. */
+/** HAProxy: one thread, HTTP/2 on the link, connections to servers always shared, buffers by what is sent. */
 import { versionOf } from './version.ts';
 import { type Competitor } from './competitor.ts';
 import { startConfigured } from './configured.ts';
@@ -11,6 +11,14 @@ function filesFor(service: Service): { readonly a: string; readonly b: string } 
   return { a: 'haproxy-a.cfg', b: 'haproxy-b.cfg' };
 }
 
+/**
+ * HAProxy's default, or what holds whole frames of 16 KiB, which it then need not copy. By its own figures: 16 KiB bodies
+ * 95 µs with the default and 53 with the larger, small calls 8.5 and 11.3.
+ */
+function bufferBytesFor(service: Service): number {
+  return service === 'large' || service === 'stream' || service === 'tcp' ? 65_536 : 16_384;
+}
+
 /** HAProxy as Debian ships it. */
 export const haproxy: Competitor = {
   name: 'haproxy',
@@ -19,7 +27,12 @@ export const haproxy: Competitor = {
   without: () => undefined,
   start: (options) =>
     startConfigured(
-      { command: 'haproxy', files: filesFor(options.service), words: (file) => ['-db', '-f', file] },
+      {
+        command: 'haproxy',
+        files: filesFor(options.service),
+        words: (file) => ['-db', '-f', file],
+        values: { BUFFER_BYTES: String(bufferBytesFor(options.service)) },
+      },
       options,
     ),
 };

@@ -79,7 +79,7 @@ ${profileSection(profiles)}`;
 }
 
 /** What is the same for all, and what is not. */
-const SETTINGS = `Two jumps, \`client → A (plaintext in, mutual TLS out) → B → backend\`, one worker each, one backend for all. TLS 1.3, ECDSA P-256, AES-128-GCM, HTTP/2 to both sides (HTTP/1.1 in and out for \`http1\`), large windows. Competitors run without access log, statistics or request ids, as fast as we could make them: their configuration stands in \`configs/\`. Jumpgate runs with what a user has by default: verification, policy on both sides, identity header, metrics, access log to a file, deadlines. X25519 is forced on everybody but the link between the two Jumpgates, whose handshake offers X25519MLKEM768 first; it is over before anything is measured.
+const SETTINGS = `Two jumps, \`client → A (plaintext in, mutual TLS out) → B → backend\`, one worker each, one backend for all. TLS 1.3, ECDSA P-256, AES-128-GCM, HTTP/2 to both sides (HTTP/1.1 in and out for \`http1\`), large windows. Competitors run without access log, statistics or request ids, as fast as we could make them: their configuration stands in \`configs/\` (HAProxy's buffers are 64 KiB for large bodies, streams and tunnels, where it gains by them, and its default for small calls, where it loses). Jumpgate runs with what a user has by default: verification, policy on both sides, identity header, metrics, access log to a file, deadlines. X25519 is forced on everybody but the link between the two Jumpgates, whose handshake offers X25519MLKEM768 first; it is over before anything is measured.
 `;
 
 function list(lines: readonly string[]): string {
