@@ -125,15 +125,12 @@ function checkRouteTargets({ routes, exports }: Pick<ResourceSet, 'routes' | 'ex
   }
 }
 
-function checkListenerLimits({ mesh, edges, imports }: ResourceSet, problems: ProblemList): void {
+function checkListenerLimits({ mesh, edges }: ResourceSet, problems: ProblemList): void {
   const listeners = [
     ...mesh.spec.listeners.outbound.map(({ limits }, index) => {
       return { limits, origin: mesh.origin, path: `spec.listeners.outbound[${index}].limits` };
     }),
     ...edges.map(({ spec: { limits }, origin }) => ({ limits, origin, path: 'spec.limits' })),
-    ...imports.flatMap(({ spec: { listen } }) =>
-      listen === undefined ? [] : [{ limits: listen.limits, origin: listen.origin, path: 'spec.listen.limits' }],
-    ),
   ];
   for (const { limits, origin, path } of listeners) {
     const found = limits === undefined ? undefined : limitsProblem(limitsWith(mesh.spec.limits, limits));

@@ -142,6 +142,12 @@ function suits(written: Written, reading: Reading): boolean {
     if (protocol !== 'http1' && written[key] !== undefined)
       tell(place.key(key), origin, `expected ${key} under protocol http1 only, found protocol ${protocol}`);
   }
+  if (protocol === 'http1' && limits.streamsPerBackendConnection !== undefined)
+    tell(
+      place.key('limits').key('streamsPerBackendConnection'),
+      origin,
+      'expected no streamsPerBackendConnection under protocol http1, whose connections carry one call at a time',
+    );
   if (!isTunnelProtocol(protocol)) return sound;
   for (const limit of CALL_LIMITS) {
     if (limits[limit] !== undefined)

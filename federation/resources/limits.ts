@@ -120,11 +120,17 @@ const limit = (min: number, max: number): Field<number | undefined> => optional(
 /** A connection's window can be raised above its 65,535 octets, never lowered (RFC 9113 §6.9.2). */
 const CONNECTION_WINDOW = limit(65_535, WINDOW_BYTES_MAX);
 
-/** What a listener of its own may say otherwise than the mesh. */
-const LISTENER_FIELDS = {
+/** What the listener of an import may say otherwise than the mesh: it carries connections, and reads none of them. */
+const TUNNEL_LISTENER_FIELDS = {
   handshakeMs: limit(100, 600_000),
   handshakesPerTurn: limit(1, 10_000),
   connectionsPerListener: limit(1, 1_000_000),
+  responseDeadlineMs: limit(0, DAY_MS),
+} as const;
+
+/** What a listener of its own may say otherwise than the mesh. */
+const LISTENER_FIELDS = {
+  ...TUNNEL_LISTENER_FIELDS,
   connectionBufferBytes: limit(4_096, 16 * 1024 * 1024),
   headersMs: limit(100, 600_000),
   headerBytes: limit(1_024, 1024 * 1024),
@@ -140,7 +146,6 @@ const LISTENER_FIELDS = {
   queuedControlFrames: limit(10, 100_000),
   bodyBytesPerSecond: limit(0, 1_000_000_000),
   bodyStallMs: limit(1_000, DAY_MS),
-  responseDeadlineMs: limit(0, DAY_MS),
   idleKeepAliveMs: limit(1_000, DAY_MS),
 } as const;
 
@@ -183,6 +188,12 @@ export const meshLimits: Schema<Limits> = parsed(object('limits', MESH_FIELDS), 
 /** `limits` of a listener. What it leaves out may contradict it: see {@link limitsProblem}. */
 export const listenerLimits: Schema<ListenerLimits> = parsed(
   object('the limits of a listener', LISTENER_FIELDS),
+  (written) => ({ value: present(written) }),
+);
+
+/** `limits` of the listener of an import, which contradict nothing. */
+export const tunnelListenerLimits: Schema<ListenerLimits> = parsed(
+  object('the limits of the listener of an import', TUNNEL_LISTENER_FIELDS),
   (written) => ({ value: present(written) }),
 );
 

@@ -4,7 +4,7 @@ import { type Decoded, parsed, type Reading, type Schema } from '../../base/conf
 import { trySpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type IdPattern } from '../policy/rule.ts';
 import { bindAddress, isLoopback, type Located, located, socketPath, spiffeId } from './fields.ts';
-import { listenerLimits } from './limits.ts';
+import { type ListenerLimits, listenerLimits, tunnelListenerLimits } from './limits.ts';
 import { type BindAddress, type HostPort, type ImportListenSpec, type OutboundListenerSpec } from './values.ts';
 
 /** An address or a socket; exactly one of them. */
@@ -17,28 +17,34 @@ export function bindTo(
   return reading.problem('expected exactly one of address and socket');
 }
 
-/** A listener for local workloads. */
-export const outboundListener: Schema<OutboundListenerSpec> = parsed(
-  object('an outbound listener with address or socket, and as or mutualTls', {
-    address: optional(bindAddress),
-    socket: optional(socketPath),
-    as: optional(spiffeId),
-    mutualTls: optional(object('an empty mapping {}', {})),
-    limits: optional(listenerLimits),
-  }),
-  (spec, reading): Decoded<OutboundListenerSpec> => {
-    const bound = bindTo(spec, reading);
-    if (bound === null) return null;
-    const address = bound.value;
-    const limits = spec.limits === undefined ? {} : { limits: spec.limits };
-    if ((spec.as === undefined) === (spec.mutualTls === undefined))
-      return reading.problem('expected exactly one of as and mutualTls: it says how callers are known');
-    if (spec.as === undefined) return { value: { address, caller: { kind: 'mutual-tls' }, ...limits } };
-    const problem = reachableProblem(address);
-    if (problem !== undefined) return reading.problem(problem);
-    return { value: { address, caller: { kind: 'as', id: spec.as }, ...limits } };
-  },
-);
+/** A listener for calls of local workloads. */
+export const outboundListener: Schema<OutboundListenerSpec> = listenerWith(listenerLimits);
+
+const tunnelListener: Schema<OutboundListenerSpec> = listenerWith(tunnelListenerLimits);
+
+function listenerWith(ownLimits: Schema<ListenerLimits>): Schema<OutboundListenerSpec> {
+  return parsed(
+    object('an outbound listener with address or socket, and as or mutualTls', {
+      address: optional(bindAddress),
+      socket: optional(socketPath),
+      as: optional(spiffeId),
+      mutualTls: optional(object('an empty mapping {}', {})),
+      limits: optional(ownLimits),
+    }),
+    (spec, reading): Decoded<OutboundListenerSpec> => {
+      const bound = bindTo(spec, reading);
+      if (bound === null) return null;
+      const address = bound.value;
+      const limits = spec.limits === undefined ? {} : { limits: spec.limits };
+      if ((spec.as === undefined) === (spec.mutualTls === undefined))
+        return reading.problem('expected exactly one of as and mutualTls: it says how callers are known');
+      if (spec.as === undefined) return { value: { address, caller: { kind: 'mutual-tls' }, ...limits } };
+      const problem = reachableProblem(address);
+      if (problem !== undefined) return reading.problem(problem);
+      return { value: { address, caller: { kind: 'as', id: spec.as }, ...limits } };
+    },
+  );
+}
 
 /** Who can reach a listener that names its caller is that caller. */
 function reachableProblem(address: BindAddress): string | undefined {
@@ -59,14 +65,14 @@ export const importListen: Schema<WrittenListen> = located<WrittenListen['value'
   expected: LISTEN,
   read: (node, place) => {
     if (node.kind === 'map') {
-      const whole = outboundListener.read(node, place);
+      const whole = tunnelListener.read(node, place);
       return whole === null ? null : { value: { kind: 'whole', spec: whole.value } };
     }
     if (node.kind !== 'string') return place.unexpected(node, LISTEN);
     const short = bindAddress.read(node, place);
     return short === null ? null : { value: { kind: 'short', address: short.value } };
   },
-  json: () => ({ oneOf: [bindAddress.json(), outboundListener.json()] }),
+  json: () => ({ oneOf: [bindAddress.json(), tunnelListener.json()] }),
 });
 
 /** The listener, once `who` is known: an address alone speaks for the one workload that `who` names. */

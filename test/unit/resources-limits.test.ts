@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { DEFAULT_LIMITS, limitsProblem, limitsWith } from '../../federation/resources/limits.ts';
 import { type Loaded, loadResources } from '../../federation/resources/load.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
-import { directory, doc, messages, setOf } from '../support/documents.ts';
+import { directory, doc, MESH, messages, setOf } from '../support/documents.ts';
 
 const EXAMPLE = join(import.meta.dirname, '../../deploy/examples/mesh.yaml');
 const mesh = (limits: string): string => doc('Mesh', 'us', `{ trustDomain: us.example, limits: ${limits} }`);
@@ -114,27 +114,18 @@ test('a limit with another name is refused with the nearest one', async (t) => {
   ]);
 });
 
-test("a listener's, an edge's and an import's own limits come before the mesh's, and are judged with them", async (t) => {
-  const web = 'spiffe://us.example/web';
+test("a listener's and an edge's own limits come before the mesh's, and are judged with them", async (t) => {
   const path = await directory(t, {});
   const write = async (own: string): Promise<Loaded> => {
     const listeners = `{ outbound: [{ address: 127.0.0.1:1, mutualTls: {}, limits: ${own} }] }`;
     const spec = `{ trustDomain: us.example, limits: { headerBytes: 20000 }, listeners: ${listeners} }`;
     await writeFile(join(path, 'mesh.yaml'), doc('Mesh', 'us', spec));
-    const listen = `{ address: 127.0.0.1:2, as: ${web}, limits: ${own} }`;
     const tls = '{ certificateFile: a.crt, keyFile: a.key }';
     await writeFile(join(path, 'e.yaml'), doc('Edge', 'e', `{ address: 0.0.0.0:443, tls: ${tls}, limits: ${own} }`));
-    const of = doc('Import', 'i', `{ peer: eu, export: db, who: [${web}], listen: ${listen} }`);
-    await writeFile(join(path, 'i.yaml'), of);
     return loadResources(path, { referencedFiles: false });
   };
   const set = setOf(await write('{ targetBytes: 16384 }'));
-  const own = [
-    set.mesh.spec.listeners.outbound[0]?.limits,
-    set.edges[0]?.spec.limits,
-    set.imports[0]?.spec.listen?.limits,
-  ];
-  for (const limits of own) {
+  for (const limits of [set.mesh.spec.listeners.outbound[0]?.limits, set.edges[0]?.spec.limits]) {
     assert.deepEqual(limits, { targetBytes: 16_384 });
     const here = limitsWith(set.mesh.spec.limits, limits);
     assert.deepEqual(here, { ...DEFAULT_LIMITS, headerBytes: 20_000, targetBytes: 16_384 });
@@ -144,12 +135,32 @@ test("a listener's, an edge's and an import's own limits come before the mesh's,
   const why = 'expected targetBytes to be at most headerBytes (20000), found 20001';
   assert.deepEqual(messages(await write('{ targetBytes: 20001 }'), path), [
     `e.yaml:1:1: spec.limits: ${why}`,
-    `i.yaml:4:71: spec.listen.limits: ${why}`,
     `mesh.yaml:1:1: spec.listeners.outbound[0].limits: ${why}`,
   ]);
   const unknown = messages(await write('{ linkStreams: 5 }'), path);
-  assert.equal(unknown.length, 3);
+  assert.equal(unknown.length, 2);
   for (const line of unknown) assert.match(line, /limits: unknown key "linkStreams"/);
+});
+
+test('the listener of an import has the limits that mean something for connections, and no others', async (t) => {
+  const web = 'spiffe://us.example/web';
+  const path = await directory(t, { 'mesh.yaml': MESH });
+  const write = async (own: string): Promise<Loaded> => {
+    const listen = `{ address: 127.0.0.1:2, as: ${web}, limits: { ${own} } }`;
+    await writeFile(
+      join(path, 'i.yaml'),
+      doc('Import', 'i', `{ peer: eu, export: db, who: [${web}], listen: ${listen} }`),
+    );
+    return loadResources(path);
+  };
+  const own = { handshakeMs: 1_000, handshakesPerTurn: 2, connectionsPerListener: 3, responseDeadlineMs: 4_000 };
+  const written = JSON.stringify(own).slice(1, -1).replaceAll('"', '').replaceAll(':', ': ');
+  assert.deepEqual(setOf(await write(written)).imports[0]?.spec.listen?.limits, own);
+  for (const name of ['targetBytes', 'headersMs', 'idleKeepAliveMs', 'bodyBytesPerSecond', 'connectionBufferBytes']) {
+    const [line = '', ...more] = messages(await write(`${name}: 5000`), path);
+    assert.match(line, new RegExp(`spec\\.listen\\.limits: unknown key "${name}"`));
+    assert.deepEqual(more, []);
+  }
 });
 
 test("an export's limits are its own", async (t) => {
@@ -162,6 +173,15 @@ test("an export's limits are its own", async (t) => {
   await writeFile(join(path, 'x.yaml'), of('{ connectionsPerBackend: 0 }'));
   assert.deepEqual(messages(await loadResources(path), path), [
     'x.yaml:4:107: spec.limits.connectionsPerBackend: expected an integer from 1 to 1000000, found number 0',
+  ]);
+});
+
+test('an http1 export has no limit of calls on one connection', async (t) => {
+  const limits = '{ streamsPerBackendConnection: 2 }';
+  const spec = `{ protocol: http1, backends: [{ address: 10.0.0.4:80 }], allow: [], limits: ${limits} }`;
+  const path = await directory(t, { 'mesh.yaml': mesh('{}'), 'x.yaml': doc('Export', 'a', spec) });
+  assert.deepEqual(messages(await loadResources(path), path), [
+    'x.yaml:4:7: spec.limits.streamsPerBackendConnection: expected no streamsPerBackendConnection under protocol http1, whose connections carry one call at a time',
   ]);
 });
 
