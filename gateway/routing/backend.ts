@@ -32,9 +32,6 @@ const IDLE_MARGIN_MS = 1_000;
 /** How often connections that have rested long enough are looked for. */
 const SWEEP_MS = 500;
 
-/** What one read of a service's connection may bring, as Node's own. */
-const READ_BYTES = 64 * 1024;
-
 /** What a backend is made of. */
 export interface BackendOptions {
   readonly exported: SnapshotExport;
@@ -43,6 +40,8 @@ export interface BackendOptions {
   readonly address: HostPort;
   readonly clock: Clock;
   readonly buffers: BufferPool;
+  /** Where the reads of all connections land, of all backends: each is copied before the next begins. */
+  readonly reads: Buffer;
   /** Told when a connection takes calls again. */
   readonly onFree: () => void;
 }
@@ -84,8 +83,6 @@ export class Backend {
   #resting: Exclusive[] = [];
   /** HTTP/1.1: what the backend says on all of its connections. */
   readonly #heads = new ResponseHeads();
-  /** Where the reads of all connections land. */
-  readonly #reads = Buffer.allocUnsafeSlow(READ_BYTES);
   #shared: Shared[] = [];
   #sweep: Disposable | undefined;
   #dialling = 0;
@@ -123,7 +120,7 @@ export class Backend {
   async dial(): Promise<boolean> {
     this.#dialling += 1;
     try {
-      const socket = await dialBackend(this.#options, this.#reads);
+      const socket = await dialBackend(this.#options);
       if (this.#retired) {
         socket.destroy();
         return false;
@@ -241,7 +238,7 @@ function drop(exclusive: Exclusive): void {
   if (exclusive.connection.usable) exclusive.connection.finish();
 }
 
-function dialBackend({ address, clock, limits }: BackendOptions, reads: Buffer): Promise<Socket> {
+function dialBackend({ address, clock, limits, reads }: BackendOptions): Promise<Socket> {
   const { host, port } = address;
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveProbeMs };
   return new Promise((resolve, reject) => {

@@ -14,6 +14,9 @@ const REFUSED_MS = 5_000;
 /** How often calls that wait for room on connections that are all full look again. */
 const LOOK_AGAIN_MS = 10;
 
+/** What one read of a service's connection may bring, as Node's own. */
+const READ_BYTES = 64 * 1024;
+
 /** What pools are made with. */
 export interface ServicePoolsOptions {
   /** Of the mesh. */
@@ -28,14 +31,20 @@ export interface ServicePools extends Services, Disposable {
   keep(exports: ReadonlyMap<string, SnapshotExport>): void;
 }
 
+/** What the pools of all exports share. */
+interface PoolHost extends ServicePoolsOptions {
+  readonly reads: Buffer;
+}
+
 /** Makes the pools; connects to nothing yet. */
 export function createServicePools(options: ServicePoolsOptions): ServicePools {
+  const host: PoolHost = { ...options, reads: Buffer.allocUnsafeSlow(READ_BYTES) };
   const pools = new Map<string, ServicePool>();
   // A call that was judged by an older snapshot goes to the present backends.
   const poolOf = (exported: SnapshotExport): ServicePool => {
     let pool = pools.get(exported.name);
     if (pool === undefined) {
-      pool = new ServicePool(exported, options);
+      pool = new ServicePool(exported, host);
       pools.set(exported.name, pool);
     }
     return pool;
@@ -53,7 +62,7 @@ export function createServicePools(options: ServicePoolsOptions): ServicePools {
         if (exported !== undefined && shapeOf(exported) === pool.shape) continue;
         // In its place before those that wait look elsewhere: they know the backends of yesterday only.
         if (exported === undefined) pools.delete(name);
-        else pools.set(name, new ServicePool(exported, options));
+        else pools.set(name, new ServicePool(exported, host));
         pool.retire(exported !== undefined);
       }
     },
@@ -78,11 +87,11 @@ class ServicePool {
   #dialling = 0;
   #lookAgain: Disposable | undefined;
 
-  constructor(exported: SnapshotExport, { limits, clock, buffers }: ServicePoolsOptions) {
+  constructor(exported: SnapshotExport, host: PoolHost) {
     this.shape = shapeOf(exported);
-    this.#clock = clock;
+    this.#clock = host.clock;
     const onFree = (): void => this.#serve();
-    const common = { exported, limits, clock, buffers, onFree };
+    const common = { ...host, exported, onFree };
     this.#backends = exported.backends.map((address) => new Backend({ ...common, address }));
   }
 

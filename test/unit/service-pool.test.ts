@@ -317,3 +317,13 @@ test('no connection is made for a call that is over, and it is told nothing', as
   assert.equal(connection.usable, true);
   pools[Symbol.dispose]();
 });
+
+test('a thousand backends that nobody calls hold no memory for reads', () => {
+  const addresses = Array.from({ length: 1_000 }, (_, index) => ({ host: '127.0.0.1', port: 1 + index }));
+  const { pools } = poolsOn();
+  const before = process.memoryUsage().arrayBuffers;
+  assert.equal(pools.take(exported(addresses), []), undefined);
+  const grown = process.memoryUsage().arrayBuffers - before;
+  assert.ok(grown < 8 * 1024 * 1024, `${grown} bytes`);
+  pools[Symbol.dispose]();
+});
