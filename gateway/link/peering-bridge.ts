@@ -81,14 +81,11 @@ export interface PeeringBridge extends AsyncDisposable {
 /** Binds the local socket. Throws what `bindServer` throws. */
 export async function openPeeringBridge(options: PeeringBridgeOptions): Promise<PeeringBridge> {
   const { clock } = options;
-  const { resetsMax, streamsMax } = LOCAL_LIMITS;
   const limits: ConnectionLimits = {
     ...options.limits,
-    streamsMax: options.limits.streamsMax + streamsMax,
-    // It is near, and a caller who resets has been judged by the sibling.
+    streamsMax: options.limits.streamsMax + LOCAL_LIMITS.streamsMax,
+    // It is near. Resets are judged as on a link, which they never end: the sibling has judged the callers.
     growthBytesMax: 0,
-    resetsMax,
-    resetShare: undefined,
   };
   const sockets = new Set<Socket>();
   const listener: RequestListener = {
