@@ -10,7 +10,7 @@ const HALF_WINDOW_MS = 5_000;
 /** A call that lived so long wasted nothing by its end, however many end together: a process with its WebSockets. */
 const WASTED_MS_MAX = 2 * HALF_WINDOW_MS;
 
-/** How long a caller that floods is refused. */
+/** How long a caller that floods is refused, and a flood is not told of again. */
 const REFUSED_MS = 10_000;
 
 /** Of one peer: the workloads of a mesh that call at one time. Those beyond share one budget. */
@@ -50,7 +50,9 @@ export interface CallerBudgetsOptions {
   readonly limits: () => BudgetLimits;
   /** Whether calls that are lost with their connection were given up: a caller's own connection is its own doing, a link's is not. */
   readonly lostIsGivenUp: boolean;
-  /** A caller floods: it is refused from now on. */
+  /** Whether many are behind one name: then one of them must not be able to have all refused, and floods are only told of. */
+  readonly isShared: (caller: string) => boolean;
+  /** A caller floods: it is refused from now on, for a while, unless it is shared. */
   readonly onFlood: (budget: CallerBudget) => void;
 }
 
@@ -147,19 +149,21 @@ export class CallerBudget {
   readonly peer: string;
   readonly caller: string;
   readonly #owner: CallerBudgets;
+  readonly #isShared: boolean;
   #streams = 0;
   #half = -1;
   #opened = 0;
   #openedBefore = 0;
   #wasted = 0;
   #wastedBefore = 0;
-  #refusedUntilMs = -Infinity;
+  #floodedUntilMs = -Infinity;
   #isForgotten = false;
 
   constructor(owner: CallerBudgets, peer: string, caller: string) {
     this.#owner = owner;
     this.peer = peer;
     this.caller = caller;
+    this.#isShared = owner.options.isShared(caller);
   }
 
   /** It was idle, and another will stand in its place. */
@@ -169,7 +173,7 @@ export class CallerBudget {
 
   /** A call begins, or is refused: then it must not be left. */
   enter(nowMs: number): ReasonCode | undefined {
-    if (nowMs < this.#refusedUntilMs) return 'limit-caller-resets';
+    if (nowMs < this.#floodedUntilMs && !this.#isShared) return 'limit-caller-resets';
     if (this.#streams >= this.#owner.options.limits().streamsMax) return 'limit-caller-streams';
     this.#turn(nowMs);
     this.#streams += 1;
@@ -188,15 +192,15 @@ export class CallerBudget {
     const wasted = this.#wasted + this.#wastedBefore;
     const { resetsMax, resetShareMax } = limits();
     if (wasted <= resetsMax || wasted <= resetShareMax * (this.#opened + this.#openedBefore)) return;
-    if (nowMs < this.#refusedUntilMs) return;
-    this.#refusedUntilMs = nowMs + REFUSED_MS;
+    if (nowMs < this.#floodedUntilMs) return;
+    this.#floodedUntilMs = nowMs + REFUSED_MS;
     onFlood(this);
   }
 
   /** Whether nothing would be lost if it were forgotten. */
   isIdle(nowMs: number): boolean {
     this.#turn(nowMs);
-    return this.#streams === 0 && this.#opened + this.#openedBefore === 0 && nowMs >= this.#refusedUntilMs;
+    return this.#streams === 0 && this.#opened + this.#openedBefore === 0 && nowMs >= this.#floodedUntilMs;
   }
 
   /** See {@link isForgotten}. */

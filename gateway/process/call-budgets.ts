@@ -32,18 +32,24 @@ export function createCallBudgets({ snapshots, live, log }: CallBudgetsOptions):
     ({ caller, peer }: CallerBudget): void => {
       const meant = ({ facts }: CallSubject): boolean =>
         facts.caller === caller && facts.peer === peer && facts.direction === direction;
-      const cut = isShared(caller) ? 0 : live.cut(meant, 'limit-caller-resets');
-      const facts = { peer, caller, direction, cut };
-      log.warn('caller refused for a while: it gives up more calls than callers have reason to', facts);
+      const facts = { peer, caller, direction };
+      if (isShared(caller)) {
+        log.warn('callers from outside give up more calls than callers have reason to', facts);
+        return;
+      }
+      const cut = live.cut(meant, 'limit-caller-resets');
+      log.warn('caller refused for a while: it gives up more calls than callers have reason to', { ...facts, cut });
     };
   const outbound = new CallerBudgets({
     limits: () => outboundLimits,
     lostIsGivenUp: true,
+    isShared,
     onFlood: flooded('outbound'),
   });
   const inbound = new CallerBudgets({
     limits: () => inboundLimits,
     lostIsGivenUp: false,
+    isShared,
     onFlood: flooded('inbound'),
   });
   const follow = snapshots.watch(({ peers }) => {
@@ -54,7 +60,7 @@ export function createCallBudgets({ snapshots, live, log }: CallBudgetsOptions):
   return { outbound, inbound, [Symbol.dispose]: () => follow[Symbol.dispose]() };
 }
 
-/** Everybody outside calls under the identity of an edge: those who are connected are not those who flood. */
+/** Everybody outside calls under the identity of an edge. What one of them may waste is held per connection and address. */
 function isShared(caller: string): boolean {
   const id = trySpiffeId(caller);
   return id !== undefined && isReserved(id);

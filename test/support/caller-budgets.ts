@@ -4,7 +4,7 @@ import { type BudgetLimits, CallerBudgets } from '../../gateway/forward/caller-b
 /** Limits that no test reaches by accident. */
 const WIDE: BudgetLimits = { streamsMax: 1_000_000, resetsMax: 1_000_000, resetShareMax: 0.2 };
 
-/** Budgets, and who flooded. */
+/** Budgets, and who flooded; `everybody` is a name that many share. */
 export function testBudgets(
   limits: Partial<BudgetLimits> = {},
   lostIsGivenUp = true,
@@ -14,6 +14,7 @@ export function testBudgets(
   const budgets = new CallerBudgets({
     limits: () => all,
     lostIsGivenUp,
+    isShared: (caller) => caller === 'everybody',
     onFlood: ({ peer, caller }) => floods.push(`${caller} at ${peer}`),
   });
   return { budgets, floods };

@@ -50,6 +50,16 @@ test('a caller that gives up more than the limit is refused for ten seconds, tol
   assert.equal(budget.enter(10_000), undefined, 'what was before does not count');
 });
 
+test('a name that many share is refused for nothing that one of them gives up, and the flood is told of once', () => {
+  const { budgets, floods } = testBudgets({ resetsMax: RESETS, streamsMax: 3 * RESETS });
+  const budget = budgets.of('eu', 'everybody', 0);
+  begun(budget, 3 * RESETS, 0);
+  assert.equal(budget.enter(0), 'limit-caller-streams', 'its share of a link is one all the same');
+  givenUp(budget, 3 * RESETS, 0);
+  assert.deepEqual(floods, ['everybody at eu']);
+  begun(budget, 1, 0);
+});
+
 test('calls given up are no flood as long as they are no more than a fifth of those begun', () => {
   const { budgets, floods } = testBudgets({ resetsMax: RESETS });
   const budget = budgets.of('eu', 'a', 0);
