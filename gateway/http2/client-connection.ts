@@ -111,7 +111,7 @@ export class Http2ClientConnection extends Connection implements ClientConnectio
 
   /** What the other end has not processed can be sent again (RFC 9113 §6.8). */
   override onGoaway(lastStreamId: number): void {
-    for (const stream of this.table.all()) {
+    for (const stream of this.table.inOrder()) {
       if (stream.id <= lastStreamId || stream.closed) continue;
       this.closeStream(stream, CLOSED.resetHere);
       stream.receiver?.onReset(ERROR_CODE.refusedStream);

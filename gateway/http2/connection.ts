@@ -355,7 +355,7 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
   }
 
   #breakAll(code: number, violated: boolean): void {
-    for (const stream of this.table.all()) {
+    for (const stream of this.table.inOrder()) {
       if (stream.closed) continue;
       this.closeStream(stream, CLOSED.resetHere);
       stream.receiver?.onReset(code, violated);
