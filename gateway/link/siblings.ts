@@ -76,7 +76,8 @@ export class SiblingLinks implements PeerLinks {
     const connection = connectHttp2(connect(socketOf(worker)), { clock, limits });
     const sibling = { connection, ways: new Map<string, SiblingWay>() };
     this.#siblings.set(worker, sibling);
-    void connection.closed.then(() => {
+    // Not first when it has closed: one call that lives long would keep all others from a sibling that drains.
+    void connection.going.then(() => {
       if (this.#siblings.get(worker) === sibling) this.#siblings.delete(worker);
     });
     return sibling;

@@ -1,5 +1,8 @@
 /** Calls that a worker hands to a sibling, over the socket between them. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import test from 'node:test';
 
 import { systemClock } from '../../base/clock.ts';
@@ -10,7 +13,8 @@ import { openPeeringBridge } from '../../gateway/link/peering-bridge.ts';
 import { LinkPool } from '../../gateway/link/pool.ts';
 import { SiblingLinks } from '../../gateway/link/siblings.ts';
 import { ERROR_CODE } from '../../gateway/message/error-code.ts';
-import { type ResponseReceiver, type StreamSender } from '../../gateway/message/stream.ts';
+import { type RequestListener, type ResponseReceiver, type StreamSender } from '../../gateway/message/stream.ts';
+import { type Http2Socket, serveHttp2 } from '../../gateway/socket/http2-socket.ts';
 import { headOf } from '../support/call-heads.ts';
 import { fakeLink } from '../support/fake-links.ts';
 
@@ -60,4 +64,41 @@ test('a sibling goes on carrying calls however many of them their callers give u
   assert.notEqual(open(UNHEARD), undefined);
   while (carried < 11_002 && isUp()) await new Promise(setImmediate);
   assert.ok(isUp(), 'the call that nobody gave up stands, and others are taken');
+});
+
+test('a sibling that takes no calls on a connection any more is given them on another, while one goes on', async () => {
+  await using runtime = await createRuntimeDirectory();
+  const socketPath = join(runtime.clientSocket, '..', 'sibling.sock');
+  const shared = { limits: LINK_CONNECTION, clock: systemClock };
+  const served: Http2Socket[] = [];
+  let requests = 0;
+  const listener: RequestListener = {
+    onRequest: () => {
+      requests += 1;
+      return UNHEARD;
+    },
+    onRefused: ignore,
+  };
+  const server = createServer((socket) => served.push(serveHttp2(socket, { ...shared, listener })));
+  server.listen(socketPath);
+  await once(server, 'listening');
+  const siblings = new SiblingLinks({ ...shared, pool: new LinkPool(), socketOf: () => socketPath, token: '' });
+  siblings.replaceHolders(new Map([['eu', [1]]]));
+  const resets: number[] = [];
+  const open = (): StreamSender | undefined =>
+    siblings
+      .pick('eu', [])
+      ?.open(headOf([], { authority: 'web.eu.test' }), true, { ...UNHEARD, onReset: (code) => resets.push(code) });
+  assert.notEqual(open(), undefined);
+  while (requests < 1) await new Promise(setImmediate);
+  served[0]?.finish();
+  while (served.length < 2) {
+    open();
+    await new Promise(setImmediate);
+  }
+  assert.ok((served[0]?.streams ?? 0) > 0, 'what was taken before goes on');
+  assert.deepEqual(resets, []);
+  for (const each of served) each.destroy();
+  server.close();
+  await once(server, 'close');
 });
