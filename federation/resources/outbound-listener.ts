@@ -17,12 +17,19 @@ export function bindTo(
   return reading.problem('expected exactly one of address and socket');
 }
 
+/** Limits of TLS handshakes, of which a listener with `as` has none. */
+const OF_HANDSHAKES = ['handshakeMs', 'handshakesPerTurn'] as const;
+
 /** A listener for calls of local workloads. */
-export const outboundListener: Schema<OutboundListenerSpec> = listenerWith(listenerLimits);
+export const outboundListener: Schema<OutboundListenerSpec> = listenerWith(listenerLimits, OF_HANDSHAKES);
 
-const tunnelListener: Schema<OutboundListenerSpec> = listenerWith(tunnelListenerLimits);
+/** Under `as` it still waits `handshakeMs` for the ClientHello that it passes through. */
+const tunnelListener: Schema<OutboundListenerSpec> = listenerWith(tunnelListenerLimits, ['handshakesPerTurn']);
 
-function listenerWith(ownLimits: Schema<ListenerLimits>): Schema<OutboundListenerSpec> {
+function listenerWith(
+  ownLimits: Schema<ListenerLimits>,
+  ofTls: readonly (keyof ListenerLimits)[],
+): Schema<OutboundListenerSpec> {
   return parsed(
     object('an outbound listener with address or socket, and as or mutualTls', {
       address: optional(bindAddress),
@@ -41,6 +48,9 @@ function listenerWith(ownLimits: Schema<ListenerLimits>): Schema<OutboundListene
       if (spec.as === undefined) return { value: { address, caller: { kind: 'mutual-tls' }, ...limits } };
       const problem = reachableProblem(address);
       if (problem !== undefined) return reading.problem(problem);
+      const moot = ofTls.find((name) => spec.limits?.[name] !== undefined);
+      if (moot !== undefined)
+        return reading.problem(`expected no limit ${moot} on a listener with "as", which makes no TLS handshake`);
       return { value: { address, caller: { kind: 'as', id: spec.as }, ...limits } };
     },
   );

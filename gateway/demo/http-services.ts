@@ -1,4 +1,4 @@
-/** Two of the demo's services, as any team might have written them: one speaks HTTP/1.1, the other HTTP/2. They know nothing of Jumpgate. */
+/** Two of the demo's services, as any team might have written them: one speaks HTTP/1.1, the other HTTP/2. */
 import { createServer } from 'node:http';
 import { createServer as createHttp2Server, type ServerHttp2Session } from 'node:http2';
 import { type AddressInfo, type Server } from 'node:net';

@@ -153,12 +153,24 @@ test('the listener of an import has the limits that mean something for connectio
     );
     return loadResources(path);
   };
-  const own = { handshakeMs: 1_000, handshakesPerTurn: 2, connectionsPerListener: 3, responseDeadlineMs: 4_000 };
+  const own = { handshakeMs: 1_000, connectionsPerListener: 3, responseDeadlineMs: 4_000 };
   const written = JSON.stringify(own).slice(1, -1).replaceAll('"', '').replaceAll(':', ': ');
   assert.deepEqual(setOf(await write(written)).imports[0]?.spec.listen?.limits, own);
   for (const name of ['targetBytes', 'headersMs', 'idleKeepAliveMs', 'bodyBytesPerSecond', 'connectionBufferBytes']) {
     const [line = '', ...more] = messages(await write(`${name}: 5000`), path);
     assert.match(line, new RegExp(`spec\\.listen\\.limits: unknown key "${name}"`));
+    assert.deepEqual(more, []);
+  }
+});
+
+test('a listener without TLS has no limit of handshakes', async (t) => {
+  const as = 'spiffe://us.example/web';
+  const path = await directory(t, {});
+  for (const name of ['handshakeMs', 'handshakesPerTurn']) {
+    const listeners = `{ outbound: [{ address: 127.0.0.1:1, as: ${as}, limits: { ${name}: 100 } }] }`;
+    await writeFile(join(path, 'mesh.yaml'), doc('Mesh', 'us', `{ trustDomain: us.example, listeners: ${listeners} }`));
+    const [line = '', ...more] = messages(await loadResources(path), path);
+    assert.match(line, new RegExp(`expected no limit ${name} on a listener with "as", which makes no TLS handshake`));
     assert.deepEqual(more, []);
   }
 });
