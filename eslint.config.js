@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 const noCasts = { '@typescript-eslint/consistent-type-assertions': ['error', { assertionStyle: 'never' }] };
 
 export default tseslint.config(
-  { ignores: ['node_modules', 'dist', 'federation/peering/generated', 'test/fixtures', 'state'] },
+  { ignores: ['node_modules', 'dist', '**/generated', 'test/fixtures', 'state'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

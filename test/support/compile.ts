@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { GENERATED } from './generated.ts';
+
 const root = join(import.meta.dirname, '..', '..');
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
@@ -10,5 +12,6 @@ const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsco
   stdio: ['ignore', 2, 2],
 });
 if (status !== 0) process.exit(status ?? 1);
-const generated = 'federation/peering/generated';
-cpSync(join(root, generated), join(root, 'dist', generated), { recursive: true });
+for (const folder of GENERATED) {
+  cpSync(join(root, folder, 'generated'), join(root, 'dist', folder, 'generated'), { recursive: true });
+}
