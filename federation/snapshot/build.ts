@@ -33,6 +33,8 @@ export interface SnapshotInput {
   readonly storedPeers: readonly StoredPeer[];
   /** As stored; those of neither our own domain nor a peer's are left out. */
   readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
+  /** Keys that are believed no more, as in a trust store. */
+  readonly tainted: ReadonlySet<string>;
   /** By peer name. */
   readonly catalogues: ReadonlyMap<string, ImportedCatalogue>;
   /** The snapshot in use, whose generations go on. */
@@ -73,6 +75,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     gatewayId,
     limits: set.mesh.spec.limits,
     bundles,
+    tainted: input.tainted,
     peers: merged.peers,
     exports: new Map(set.exports.map((item) => [item.name, exportOf(item)])),
     imports: new Map(imports.map((item) => [item.name, item])),

@@ -1,7 +1,7 @@
 /** What the data plane reads: one immutable value of plain data (it survives `structuredClone`), swapped whole. */
-import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 import { type AllowRule, type PathPattern, type IdPattern } from '../policy/rule.ts';
 import { type ExportProtocol } from '../policy/protocol.ts';
 import { type ExportLimits, type Limits } from '../resources/limits.ts';
@@ -75,16 +75,14 @@ export interface SnapshotRoute {
   readonly origin: Origin;
 }
 
-/** Everything a call's path needs to know. */
-export interface Snapshot {
+/** Everything a call's path needs to know. Its bundles are our own and the peers'. */
+export interface Snapshot extends TrustStore {
   readonly mesh: string;
   readonly trustDomain: TrustDomain;
   readonly gatewayId: SpiffeId;
   readonly generations: Generations;
   /** Those of the mesh; a listener's own words come before them (`limitsWith`). */
   readonly limits: Limits;
-  /** Our own and the peers' bundles. */
-  readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
   readonly peers: ReadonlyMap<string, SnapshotPeer>;
   readonly exports: ReadonlyMap<string, SnapshotExport>;
   readonly imports: ReadonlyMap<string, SnapshotImport>;

@@ -29,7 +29,7 @@ export async function connectAsStranger(
     sequence: 1n,
     refreshHintSeconds: undefined,
   };
-  const bundles = new Map([[trustDomain, bundle]]);
+  const trust = { bundles: new Map([[trustDomain, bundle]]), tainted: new Set<string>() };
   const separator = jump.lastIndexOf(':');
   try {
     const { socket } = await connectMutualTls({
@@ -38,7 +38,7 @@ export async function connectAsStranger(
       svid: { current: () => svid, watch: () => ({ [Symbol.dispose]: () => undefined }) },
       alpn: 'h2',
       // Whom the stranger believes is its own affair: it takes the gateway for one of its own mesh, by its own chain.
-      verify: () => verifySvid({ chain: svid.chain, bundles, role: 'server', nowMs }),
+      verify: () => verifySvid({ chain: svid.chain, trust, role: 'server', nowMs }),
       signal: new AbortController().signal,
       clock,
     });

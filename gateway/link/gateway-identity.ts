@@ -12,7 +12,7 @@ export interface PresentedChain {
 
 /** Verifies a chain as that of some registered peer's gateway. */
 export function verifyPeerGateway(snapshot: Snapshot, presented: PresentedChain): Verification {
-  const verdict = verifySvid({ ...presented, bundles: snapshot.bundles });
+  const verdict = verifySvid({ ...presented, trust: snapshot });
   if (verdict.kind === 'rejected' || peerOf(snapshot, verdict) !== undefined) return verdict;
   const message = `expected the gateway ID of a registered peer, found ${verdict.id}`;
   return { kind: 'rejected', code: 'not-a-peer-gateway', message };

@@ -66,6 +66,8 @@ export interface JoinOptions {
   readonly self: MeshIdentity;
   readonly svid: SvidSource;
   readonly registration: Registration;
+  /** As in a trust store. */
+  readonly tainted: ReadonlySet<string>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly lookup?: Lookup;
@@ -195,9 +197,9 @@ async function reach(invite: Invite, options: JoinOptions, steps: JoinStep[]): P
 async function connect(address: HostPort, invite: Invite, options: JoinOptions): Promise<ConnectedHttp2> {
   const { svid, clock, signal, lookup } = options;
   const { gatewayId, trustDomain, bundle } = invite.inviter;
-  const bundles = new Map([[trustDomain, bundle]]);
+  const trust = { bundles: new Map([[trustDomain, bundle]]), tainted: options.tainted };
   const verify = (chain: readonly Uint8Array[]): Verification => {
-    const verdict = verifySvid({ chain, bundles, role: 'server', nowMs: clock.now() });
+    const verdict = verifySvid({ chain, trust, role: 'server', nowMs: clock.now() });
     if (verdict.kind === 'rejected' || verdict.id === gatewayId) return verdict;
     return { kind: 'rejected', code: 'other-identity', message: `expected ${gatewayId}, found ${verdict.id}` };
   };

@@ -48,6 +48,8 @@ const ATTEMPT_EVERY_MS = 1_000;
 export interface JoinServerOptions {
   readonly invites: InviteBook;
   readonly registration: Registration;
+  /** As in a trust store, asked for at every join. */
+  readonly tainted: () => ReadonlySet<string>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Tries the joiner's addresses, under the address policy; called once per invite, after the secret was right. Default: `unknown`. */
@@ -162,8 +164,8 @@ export class JoinServer implements AsyncDisposable {
       return refused('clock', `the two clocks differ by ${Math.round(difference / 1000)} s: set them by NTP`);
     }
     const { peer } = connection;
-    const bundles = new Map([[joiner.trustDomain, joiner.bundle]]);
-    const verdict = peer.kind === 'chain' ? verifySvid({ chain: peer.chain, bundles, role: 'client', nowMs }) : peer;
+    const trust = { bundles: new Map([[joiner.trustDomain, joiner.bundle]]), tainted: this.#options.tainted() };
+    const verdict = peer.kind === 'chain' ? verifySvid({ chain: peer.chain, trust, role: 'client', nowMs }) : peer;
     if (verdict.kind === 'rejected') return refused('svid-untrusted', `the joiner's certificate: ${verdict.message}`);
     if (verdict.id === joiner.gatewayId) return undefined;
     return refused('svid-untrusted', `expected the certificate of ${joiner.gatewayId}, found ${verdict.id}`);

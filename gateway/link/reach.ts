@@ -91,6 +91,8 @@ export function forbiddenAddress(
 export interface ReachUsOptions {
   readonly self: MeshIdentity;
   readonly svid: SvidSource;
+  /** As in a trust store. */
+  readonly tainted: ReadonlySet<string>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly lookup?: Lookup;
@@ -141,8 +143,8 @@ async function tryJoiner({ host, port }: HostPort, options: JoinerReachOptions):
 }
 
 async function tryUs({ host, port }: HostPort, options: ReachUsOptions): Promise<Outcome> {
-  const { self, svid, clock, signal, lookup } = options;
-  const bundles = new Map([[self.trustDomain, self.bundle]]);
+  const { self, svid, tainted, clock, signal, lookup } = options;
+  const trust = { bundles: new Map([[self.trustDomain, self.bundle]]), tainted };
   try {
     const connection = await connectMutualTls({
       host,
@@ -150,7 +152,7 @@ async function tryUs({ host, port }: HostPort, options: ReachUsOptions): Promise
       svid,
       alpn: JOIN_PROTOCOL,
       verify: (chain) => {
-        const verdict = verifySvid({ chain, bundles, role: 'server', nowMs: clock.now() });
+        const verdict = verifySvid({ chain, trust, role: 'server', nowMs: clock.now() });
         if (verdict.kind === 'rejected' || verdict.id === self.gatewayId) return verdict;
         return { kind: 'rejected', code: 'other-identity', message: `expected ${self.gatewayId}, found ${verdict.id}` };
       },

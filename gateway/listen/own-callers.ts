@@ -7,5 +7,5 @@ import { type Verification } from '../../trust-bundles/verify/verified-identity.
 export function admitOwn(chain: readonly Uint8Array[], snapshot: Snapshot, nowMs: number): Verification {
   const own = snapshot.bundles.get(snapshot.trustDomain);
   const bundles = new Map(own === undefined ? [] : [[snapshot.trustDomain, own] as const]);
-  return verifySvid({ chain, bundles, role: 'client', nowMs });
+  return verifySvid({ chain, trust: { bundles, tainted: snapshot.tainted }, role: 'client', nowMs });
 }

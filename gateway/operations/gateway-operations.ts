@@ -230,7 +230,7 @@ async function invite(parts: GatewayParts, request: InviteRequest): Promise<Issu
   }
   const inviter = parts.self();
   const { ca, clock, stopped: signal } = parts;
-  const reached = await reachUs({ self: inviter, svid: ca.svid, clock, signal });
+  const reached = await reachUs({ self: inviter, svid: ca.svid, tainted: snapshot.tainted, clock, signal });
   const { id, token, expiresAtMs } = await parts.invites.issue({
     mesh: snapshot.mesh,
     inviter,
@@ -253,7 +253,9 @@ async function invite(parts: GatewayParts, request: InviteRequest): Promise<Issu
 
 async function joinPeer(parts: GatewayParts, request: JoinRequest): Promise<JoinResult> {
   const { ca, clock, registration, stopped } = parts;
-  const outcome = await join({ ...request, self: parts.self(), svid: ca.svid, registration, clock, signal: stopped });
+  const { tainted } = parts.control.snapshots.current();
+  const own = { self: parts.self(), svid: ca.svid, registration, tainted };
+  const outcome = await join({ ...request, ...own, clock, signal: stopped });
   await parts.peers.refresh();
   return outcome;
 }

@@ -8,6 +8,7 @@ import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { bundleEndpoint, type BundleEndpoint } from '../../trust-bundles/source/bundle-endpoint.ts';
 import { type FetchBundle } from '../../trust-bundles/source/bundle-poll.ts';
+import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 import { type DataSide, unavailable } from './data-side.ts';
 
 /** As for bundle endpoints (security.md §3). */
@@ -32,10 +33,10 @@ export function bundleFetch(options: BundleFetchOptions): FetchBundle {
     let known = endpoints.get(trustDomain);
     if (known?.key !== key) {
       const { clock, snapshots } = options;
-      const bundles = (): ReadonlyMap<TrustDomain, Bundle> => snapshots.current().bundles;
+      const trust = (): TrustStore => snapshots.current();
       known = {
         key,
-        endpoint: bundleEndpoint({ url: from.url, spiffeId: from.spiffeId, trustDomain, bundles, clock }),
+        endpoint: bundleEndpoint({ url: from.url, spiffeId: from.spiffeId, trustDomain, trust, clock }),
       };
       endpoints.set(trustDomain, known);
     }

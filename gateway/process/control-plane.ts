@@ -96,6 +96,7 @@ export async function openControlCore(
     control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));
   const invites = new InviteBook(store, clock);
   const registration = new Registration({ store, bundles, own, declared, clock });
+  const tainted = (): ReadonlySet<string> => control.snapshots.current().tainted;
   const reach = joinerReach({ jump: spec.listeners.jump.address, clock });
   return {
     lifecycle: new Lifecycle({ clock, log }),
@@ -107,7 +108,7 @@ export async function openControlCore(
     control,
     invites,
     registration,
-    joins: held.use(new JoinServer({ invites, registration, clock, log, reach })),
+    joins: held.use(new JoinServer({ invites, registration, tainted, clock, log, reach })),
   };
 }
 

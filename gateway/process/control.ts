@@ -143,6 +143,8 @@ export class Control implements Disposable {
       set: this.#set,
       storedPeers: peers.all(),
       bundles: new Map<TrustDomain, Bundle>([...bundles.all(), [own.trustDomain, own]]),
+      // Nothing fills it yet: no key is quarantined.
+      tainted: new Set(),
       catalogues: this.#catalogues,
       nowMs: clock.now(),
       ...(previous === undefined ? {} : { previous }),

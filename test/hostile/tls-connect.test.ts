@@ -19,12 +19,12 @@ import { selfTestChainGetter } from '../../trust-bundles/tls/self-test.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ended, portOf, rawTls } from '../support/tls.ts';
-import { bundleMap, forgingDomain, svidSource, testDomain } from '../support/trust.ts';
+import { forgingDomain, svidSource, testDomain, trustIn } from '../support/trust.ts';
 
 const a = testDomain('a.test');
 const forger = forgingDomain('b.test', 'a.test');
 const b = forger.domain;
-const bundles = bundleMap(a, b);
+const trust = trustIn(a, b);
 
 /** A server of node:tls with rules of its own. */
 async function rogue(
@@ -60,7 +60,7 @@ function dial(port: number, options: Partial<MutualTlsConnectOptions> = {}): Ret
     port,
     svid: svidSource(b.svid('/jumpgate')),
     alpn: 'h2',
-    verify: (chain) => verifySvid({ chain, bundles, role: 'server', nowMs: systemClock.now() }),
+    verify: (chain) => verifySvid({ chain, trust, role: 'server', nowMs: systemClock.now() }),
     signal: new AbortController().signal,
     clock: systemClock,
     ...options,
@@ -188,7 +188,7 @@ test('SNI is the host name dialled, and absent for addresses and odd names', asy
     clock: systemClock,
   });
   const verify = (chain: readonly Uint8Array[]): ReturnType<typeof verifySvid> =>
-    verifySvid({ chain, bundles, role: 'server', nowMs: systemClock.now() });
+    verifySvid({ chain, trust, role: 'server', nowMs: systemClock.now() });
   for (const host of ['GW.a.test', '127.0.0.1', 'under_score.a.test']) {
     const { socket } = await connectServerTls({
       host,

@@ -14,12 +14,12 @@ import { listenMutualTls, type MutualTlsListenOptions } from '../../trust-bundle
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
 import { ended, portOf, rawTcp, rawTls } from '../support/tls.ts';
-import { bundleMap, forgingDomain, svidSource, testDomain } from '../support/trust.ts';
+import { forgingDomain, svidSource, testDomain, trustIn } from '../support/trust.ts';
 
 const a = testDomain('a.test');
 const forger = forgingDomain('b.test', 'a.test');
 const b = forger.domain;
-const bundles = bundleMap(a, b);
+const trust = trustIn(a, b);
 const never = new AbortController().signal;
 
 interface Rig extends AsyncDisposable {
@@ -38,7 +38,7 @@ async function rig(options: Partial<MutualTlsListenOptions> = {}): Promise<Rig> 
     address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     svid: svidSource(a.svid('/jumpgate')),
     alpn: ['h2', 'jumpgate-reverse'],
-    admit: (chain) => verifySvid({ chain, bundles, role: 'client', nowMs: systemClock.now() }),
+    admit: (chain) => verifySvid({ chain, trust, role: 'client', nowMs: systemClock.now() }),
     onConnection: (connection) => {
       admitted.push(connection);
       connection.socket.write('hello');
@@ -69,7 +69,7 @@ async function assertServes(port: number): Promise<void> {
     port,
     svid: svidSource(b.svid('/innocent')),
     alpn: 'h2',
-    verify: (chain) => verifySvid({ chain, bundles, role: 'server', nowMs: systemClock.now() }),
+    verify: (chain) => verifySvid({ chain, trust, role: 'server', nowMs: systemClock.now() }),
     signal: never,
     clock: systemClock,
   });
@@ -216,7 +216,7 @@ test('a verifier that throws refuses that connection and no other', async () => 
     admit: (chain) => {
       calls += 1;
       if (calls === 1) throw new Error('a bug');
-      return verifySvid({ chain, bundles, role: 'client', nowMs: systemClock.now() });
+      return verifySvid({ chain, trust, role: 'client', nowMs: systemClock.now() });
     },
   });
   assert.equal((await ended(client(gateway.port, b.svid('/w')))).received, '');

@@ -10,7 +10,6 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
-import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
 import {
   type BundleEndpoint,
@@ -21,7 +20,7 @@ import { type TlsListener } from '../../trust-bundles/tls/accept.ts';
 import { credentialsOf } from '../../trust-bundles/tls/context.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ended, portOf, rawTcp, rawTls } from '../support/tls.ts';
-import { bundleMap, bundleOf, forgingDomain, svidSource, testDomain, type TestSvidSource } from '../support/trust.ts';
+import { bundleOf, forgingDomain, svidSource, testDomain, type TestSvidSource, trustIn } from '../support/trust.ts';
 
 const us = testDomain('us.test');
 const forger = forgingDomain('eu.test', 'us.test');
@@ -60,7 +59,7 @@ function clientOf(port: number, options: Partial<BundleEndpointOptions> = {}): B
     url: `https://gw.us.test:${port}/`,
     spiffeId: usGateway,
     trustDomain: us.trustDomain,
-    bundles: () => bundleMap(us, eu),
+    trust: () => trustIn(us, eu),
     clock: systemClock,
     lookup: async () => ['127.0.0.1'],
     ...options,
@@ -201,16 +200,16 @@ test('another svid of the same domain, and one forged by another federated domai
 
 test('without a bundle of the endpoint domain there is no trust on first use', async () => {
   await using server = await rig();
-  await assert.rejects(clientOf(server.port, { bundles: () => bundleMap(eu) }).fetch(never), { code: 'untrusted' });
+  await assert.rejects(clientOf(server.port, { trust: () => trustIn(eu) }).fetch(never), { code: 'untrusted' });
 });
 
 test('the newest stored bundle authenticates each fetch, not the first one', async () => {
   await using server = await rig();
-  let stored: ReadonlyMap<TrustDomain, Bundle> = bundleMap(us);
-  const client = clientOf(server.port, { bundles: () => stored });
+  let stored = trustIn(us);
+  const client = clientOf(server.port, { trust: () => stored });
   await client.fetch(never);
   const next = testDomain('us.test');
-  stored = bundleMap(next);
+  stored = trustIn(next);
   await assert.rejects(client.fetch(never), { code: 'untrusted' });
   server.svid.rotate(next.svid('/jumpgate'));
   await client.fetch(never);
@@ -222,12 +221,9 @@ test('an endpoint of another domain than that of its document is authenticated b
   server.bundle = served;
   const client = clientOf(server.port, { trustDomain: eu.trustDomain });
   assert.deepEqual((await client.fetch(never)).bundle, served);
-  await assert.rejects(
-    clientOf(server.port, { trustDomain: eu.trustDomain, bundles: () => bundleMap(eu) }).fetch(never),
-    {
-      code: 'untrusted',
-    },
-  );
+  await assert.rejects(clientOf(server.port, { trustDomain: eu.trustDomain, trust: () => trustIn(eu) }).fetch(never), {
+    code: 'untrusted',
+  });
 });
 
 /** An endpoint with the right identity and manners of its own. */

@@ -55,7 +55,14 @@ for (const [spelled, ...names] of CASES) {
       'x.yaml': doc('Export', 'soap', `{ protocol: http1, ${EXPORT}${spelled === '' ? '' : ', '}${spelled} }`),
     });
     const set = setOf(await loadResources(path));
-    const built = buildSnapshot({ set, storedPeers: [], bundles: new Map(), catalogues: new Map(), nowMs: 0 });
+    const built = buildSnapshot({
+      set,
+      storedPeers: [],
+      bundles: new Map(),
+      tainted: new Set(),
+      catalogues: new Map(),
+      nowMs: 0,
+    });
     const headerSpelling = built.snapshot.exports.get('soap')?.headerSpelling;
     const written = headerSpelling === undefined ? {} : { headerSpelling };
     await using backend = await rawBackend();

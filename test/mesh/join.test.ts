@@ -34,6 +34,7 @@ const redeem = (us: TestGateway, token: string, more: Partial<JoinOptions> = {})
     self: us.identity,
     svid: us.svid,
     registration: us.registration,
+    tainted: new Set(),
     clock: systemClock,
     signal: new AbortController().signal,
     ...more,

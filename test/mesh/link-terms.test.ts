@@ -14,7 +14,7 @@ import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { startGateway, until, type TestGateway } from '../support/gateways.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { bundleMap } from '../support/trust.ts';
+import { trustIn } from '../support/trust.ts';
 
 const HELLO: SmallQuestion = { method: 'POST', authority: 'hello.jumpgate', path: '/hello', json: '' };
 const PAYMENTS: SmallQuestion = { method: 'GET', authority: 'payments.us.example', path: '/' };
@@ -26,7 +26,7 @@ const dialled = async (us: TestGateway, eu: TestGateway): Promise<ConnectedHttp2
     port: us.port,
     svid: eu.svid,
     alpn: 'h2',
-    verify: (chain) => verifySvid({ chain, bundles: bundleMap(us.domain), role: 'server', nowMs: systemClock.now() }),
+    verify: (chain) => verifySvid({ chain, trust: trustIn(us.domain), role: 'server', nowMs: systemClock.now() }),
     signal: AbortSignal.timeout(20_000),
     clock: systemClock,
   });

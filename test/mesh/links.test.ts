@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { systemClock } from '../../base/clock.ts';
 import { askSmall, type SmallAnswer } from '../../gateway/link/small-body.ts';
+import { keyFingerprintOf, readCertificate } from '../../trust-bundles/x509/certificate.ts';
 import { startGateway, until, type TestGateway } from '../support/gateways.ts';
 import { testDomain } from '../support/trust.ts';
 
@@ -172,6 +173,17 @@ test('links whose chain is no longer vouched for are closed at once', async () =
   us.snapshots.set({ bundles: new Map([...bundles].filter(([domain]) => domain !== eu.domain.trustDomain)) });
   assert.equal(us.listener.links().length, 0);
   await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
+});
+
+test('links whose key is tainted are closed at once, and none comes in their place', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  await linksUp(us, eu);
+  const root = readCertificate(eu.domain.root.certificate);
+  us.snapshots.set({ tainted: new Set([keyFingerprintOf(root)]) });
+  assert.equal(us.listener.links().length, 0);
+  await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
+  await until('refused', () => us.dialer.failures().some(({ message }) => message.includes('key-tainted')));
 });
 
 test('another SVID of the peer, our own gateway ID and the ID of the peer from a foreign root get no link', async () => {

@@ -13,10 +13,10 @@ import { der } from '../support/der-writer.ts';
 
 const root = testRoot('a.test');
 const { chain } = testSvid(testIntermediate(root), 'spiffe://a.test/w');
-const bundles = testBundles(root);
+const trust = { bundles: testBundles(root), tainted: new Set<string>() };
 
 function verify(candidate: readonly Uint8Array[]): ReturnType<typeof verifySvid> {
-  return verifySvid({ chain: candidate, bundles, role: 'client', nowMs: TEST_NOW_MS });
+  return verifySvid({ chain: candidate, trust, role: 'client', nowMs: TEST_NOW_MS });
 }
 
 test('a chain with any octet changed is rejected and nothing is thrown', () => {

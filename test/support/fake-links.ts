@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { systemClock } from '../../base/clock.ts';
 import { type DialledLink } from '../../gateway/link/dialled-link.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
-import { bundleMap, testDomain } from './trust.ts';
+import { testDomain, trustIn } from './trust.ts';
 
 const domain = testDomain('eu.example');
 const chain = domain.svid('/jumpgate').chain;
-const verdict = verifySvid({ chain, bundles: bundleMap(domain), role: 'server', nowMs: systemClock.now() });
+const verdict = verifySvid({ chain, trust: trustIn(domain), role: 'server', nowMs: systemClock.now() });
 
 /** A link whose state the test sets. */
 export interface FakeLink extends DialledLink {

@@ -39,6 +39,7 @@ function base(mesh: string, trustDomain: typeof US): Snapshot {
     generations: { trust: 1, policy: 1, imports: new Map() },
     limits: DEFAULT_LIMITS,
     bundles: new Map(),
+    tainted: new Set(),
     peers: new Map(),
     exports: new Map(),
     imports: new Map(),

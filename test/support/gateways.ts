@@ -116,7 +116,9 @@ export async function startGateway(
   const declared = (): [] => [];
   const registration = new Registration({ store, bundles, own: () => domain.bundle, declared, clock: systemClock });
   const reach = joinerReach({ jump: { kind: 'tcp', host: '127.0.0.1', port: 0 }, clock: systemClock });
-  const joins = lifetime.use(new JoinServer({ invites, registration, clock: systemClock, log: silentLog, reach }));
+  const tainted = (): ReadonlySet<string> => snapshots.current().tainted;
+  const joinParts = { invites, registration, tainted, clock: systemClock, log: silentLog, reach };
+  const joins = lifetime.use(new JoinServer(joinParts));
   const state = { exports: [] as readonly CatalogueEntry[] };
   const calls: TestGateway['calls'] = [];
   const catalogues = new Map<string, ImportedCatalogue>();
@@ -246,6 +248,7 @@ function testSnapshots(domain: TestDomain): TestSnapshots {
     generations: { trust: 1, policy: 1, imports: new Map() },
     limits: DEFAULT_LIMITS,
     bundles: new Map([[domain.trustDomain, domain.bundle]]),
+    tainted: new Set(),
     peers: new Map(),
     exports: new Map(),
     imports: new Map(),

@@ -22,7 +22,8 @@ export function catalogues(services: Readonly<Record<string, string>>): Readonly
 /** A snapshot of what these documents say, with trust in the peer `eu-west`, which announces `orders`. */
 export function build(parts: Partial<ResourceSet> = {}, input: Partial<SnapshotInput> = {}): BuiltSnapshot {
   const set = resourceSet(parts);
-  const base = { storedPeers: [], bundles: bundles(US, EU), catalogues: catalogues({ orders: 'http1' }), nowMs: NOW };
+  const trust = { bundles: bundles(US, EU), tainted: new Set<string>() };
+  const base = { storedPeers: [], ...trust, catalogues: catalogues({ orders: 'http1' }), nowMs: NOW };
   return buildSnapshot({ set, ...base, ...input });
 }
 

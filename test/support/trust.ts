@@ -5,6 +5,7 @@ import { systemClock } from '../../base/clock.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 import { createRoot, issueSvid, type Root } from '../../trust-bundles/x509/issue.ts';
 import { type SvidSource, type X509Svid } from '../../trust-bundles/x509/svid.ts';
 
@@ -51,6 +52,11 @@ export function bundleOf(trustDomain: TrustDomain, roots: readonly Root[], seque
 /** The bundles by trust domain. */
 export function bundleMap(...domains: readonly TestDomain[]): ReadonlyMap<TrustDomain, Bundle> {
   return new Map(domains.map((domain) => [domain.trustDomain, domain.bundle]));
+}
+
+/** Trust in these domains, with no key tainted. */
+export function trustIn(...domains: readonly TestDomain[]): TrustStore {
+  return { bundles: bundleMap(...domains), tainted: new Set() };
 }
 
 /** An {@link SvidSource} that rotates when told. */

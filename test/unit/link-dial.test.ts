@@ -30,6 +30,7 @@ function dialling() {
     imports: new Map(),
     routes: [],
     bundles: new Map([us, eu].map(({ trustDomain, bundle }) => [trustDomain, bundle])),
+    tainted: new Set(),
     peers: new Map([['eu', peer]]),
   };
   let attempts = 0;

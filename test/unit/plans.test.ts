@@ -34,6 +34,7 @@ const SNAPSHOT: Snapshot = {
   generations: { trust: 1, policy: 1, imports: new Map() },
   limits: DEFAULT_LIMITS,
   bundles: new Map(),
+  tainted: new Set(),
   peers: new Map([['eu-west', { name: 'eu-west', trustDomain: EU, gatewayId: gatewayIdOf(EU), gateways: [] }]]),
   exports: new Map(),
   imports: new Map(),

@@ -34,6 +34,7 @@ const { snapshot } = buildSnapshot({
   }),
   storedPeers: [],
   bundles: new Map([[EU, bundleOf(EU)]]),
+  tainted: new Set(),
   catalogues: new Map([['eu-west', catalogueOf({ orders: 'http1' }, 1_000)]]),
   nowMs: 1_000,
 });

@@ -163,6 +163,7 @@ test('a snapshot reaches a worker whole', () => {
     }),
     storedPeers: [],
     bundles: new Map([US, EU].map((domain) => [domain, bundleOf(domain)])),
+    tainted: new Set(['ab']),
     catalogues: new Map([['eu-west', catalogueOf({ orders: 'http1' }, 1)]]),
     nowMs: 1,
   });

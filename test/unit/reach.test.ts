@@ -122,7 +122,7 @@ test(
     };
     const svid = svidSource(domain.svid('/jumpgate'));
     const { signal } = new AbortController();
-    const [reached] = await reachUs({ self, svid, clock: systemClock, signal });
+    const [reached] = await reachUs({ self, svid, tainted: new Set(), clock: systemClock, signal });
     assert.equal(reached?.reachable, 'yes', reached?.message);
     await ended;
     assert.deepEqual(lines, []);

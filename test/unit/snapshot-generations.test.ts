@@ -42,6 +42,7 @@ suite('generations', () => {
   test('go up for the part that changed alone', () => {
     const bundlesNow = new Map([...bundles(US), [EU, bundleOf(EU, 2n)] as const]);
     assert.deepEqual(changed(step(WHOLE, { bundles: bundlesNow })), ['trust']);
+    assert.deepEqual(changed(step(WHOLE, { tainted: new Set(['ab'.repeat(32)]) })), ['trust']);
     assert.deepEqual(changed(step({ ...WHOLE, exports: [] })), ['policy']);
     assert.deepEqual(changed(step(WHOLE, { catalogues: catalogues({}) })), ['imports']);
     assert.deepEqual(changed(step(WHOLE, { catalogues: catalogues({ orders: 'grpc' }) })), ['imports']);

@@ -1,7 +1,7 @@
 /** The verifier against honest and hostile chains: spiffe.md XV-1 to XV-10, security.md A1, A7 to A10, A14. */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
-import { test } from 'node:test';
+import { createHash, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { suite, test } from 'node:test';
 
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
@@ -33,9 +33,14 @@ const both = testBundles(rootA, rootB);
 function check(
   chain: readonly Uint8Array[],
   bundles: ReadonlyMap<TrustDomain, Bundle> = both,
-  options: { role?: 'client' | 'server'; nowMs?: number } = {},
+  options: { role?: 'client' | 'server'; nowMs?: number; tainted?: ReadonlySet<string> } = {},
 ): Verification {
-  return verifySvid({ chain, bundles, role: options.role ?? 'client', nowMs: options.nowMs ?? TEST_NOW_MS });
+  return verifySvid({
+    chain,
+    trust: { bundles, tainted: options.tainted ?? new Set() },
+    role: options.role ?? 'client',
+    nowMs: options.nowMs ?? TEST_NOW_MS,
+  });
 }
 
 function outcome(verification: Verification): string {
@@ -309,4 +314,35 @@ test('a certificate that is not strict DER is refused', () => {
   assert.equal(leafOutcome({ serial: Buffer.alloc(22, 1) }), 'certificate-malformed');
   const twice = { oid: '2.5.29.14', value: der(0x04, Buffer.from([1])) };
   assert.equal(leafOutcome({ extraExtensions: [twice] }), 'certificate-malformed');
+});
+
+suite('a tainted key', () => {
+  const keyOf = (der: Uint8Array): string =>
+    createHash('sha256')
+      .update(new X509Certificate(der).publicKey.export({ format: 'der', type: 'spki' }))
+      .digest('hex');
+  const intermediate = testIntermediate(rootA);
+  const { chain } = testSvid(intermediate, ID);
+  const against = (tainted: readonly string[], bundles = both): string =>
+    outcome(check(chain, bundles, { tainted: new Set(tainted) }));
+
+  test('is refused in the leaf, in an intermediate and in the anchor, and another key is not', () => {
+    for (const der of [...chain, rootA.certificate]) assert.equal(against([keyOf(der)]), 'key-tainted');
+    assert.equal(against([keyOf(rootB.certificate)]), 'verified');
+  });
+
+  test('is refused although it stands above the anchor that vouches', () => {
+    const upper = testIntermediate(rootA);
+    const long = testSvid(testIntermediate(upper), ID).chain;
+    const tainted = new Set([keyOf(long[2] ?? long[0]!)]);
+    const bundles = new Map([[rootA.trustDomain, testBundle([upper])]]);
+    assert.equal(outcome(check(long, bundles, { tainted: new Set() })), 'verified');
+    assert.equal(outcome(check(long, bundles, { tainted })), 'key-tainted');
+  });
+
+  test('in one anchor does not harm a chain that another anchor of the bundle vouches for', () => {
+    const bundles = new Map([[rootA.trustDomain, testBundle([rootA, intermediate])]]);
+    assert.equal(against([keyOf(rootA.certificate)], bundles), 'verified');
+    assert.equal(against([keyOf(rootA.certificate)]), 'key-tainted');
+  });
 });

@@ -7,6 +7,7 @@ import { type SpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
 import { type Lookup } from '../tls/dial.ts';
 import { fetchOverTls } from '../tls/fetch.ts';
+import { type TrustStore } from '../verify/trust-store.ts';
 import { type Verification } from '../verify/verified-identity.ts';
 import { verifySvid } from '../verify/verify.ts';
 
@@ -17,8 +18,8 @@ export interface BundleEndpointOptions {
   readonly spiffeId: SpiffeId;
   /** Whose bundle the document is. */
   readonly trustDomain: TrustDomain;
-  /** The newest stored bundles, asked for at every fetch; that of the endpoint's own trust domain authenticates it. */
-  readonly bundles: () => ReadonlyMap<TrustDomain, Bundle>;
+  /** What is believed now, asked for at every fetch: the newest stored bundle of the endpoint's own domain authenticates it. */
+  readonly trust: () => TrustStore;
   readonly clock: Clock;
   readonly lookup?: Lookup;
   /** Default 10 s. */
@@ -67,8 +68,7 @@ export function bundleEndpoint(options: BundleEndpointOptions): BundleEndpoint {
 
 /** A valid SVID of exactly the configured ID, by the newest bundle of that ID's trust domain; the host name plays no part. */
 function verifyEndpoint(options: BundleEndpointOptions, chain: readonly Uint8Array[]): Verification {
-  const bundles = options.bundles();
-  const verdict = verifySvid({ chain, bundles, role: 'server', nowMs: options.clock.now() });
+  const verdict = verifySvid({ chain, trust: options.trust(), role: 'server', nowMs: options.clock.now() });
   if (verdict.kind === 'rejected' || verdict.id === options.spiffeId) return verdict;
   const message = `expected ${options.spiffeId} of ${trustDomainOf(options.spiffeId)}, found ${verdict.id}`;
   return { kind: 'rejected', code: 'wrong-identity', message };

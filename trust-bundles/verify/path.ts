@@ -5,6 +5,7 @@ import { checkKeyPolicy, isSignedBy } from './key-policy.ts';
 import { checkNameConstraints } from './name-constraints.ts';
 import { ANY_PURPOSE, type PresenterRole, purposeOf } from './purpose.ts';
 import { rejected } from './rejection.ts';
+import { checkTaint } from './taint.ts';
 import { type VerificationFailure } from './verified-identity.ts';
 
 /** A path that holds. */
@@ -20,6 +21,8 @@ export interface PathConditions {
   /** Leaf first, each issued by the next; what follows the one that an anchor issued is not looked at. */
   readonly chain: readonly Certificate[];
   readonly bundle: Bundle;
+  /** As in a trust store. */
+  readonly tainted: ReadonlySet<string>;
   readonly role: PresenterRole;
   readonly nowMs: number;
 }
@@ -85,6 +88,8 @@ function isNamedIssuer(certificate: Certificate, issuer: Certificate): boolean {
 
 function checkPath(path: TrustPath, conditions: PathConditions): VerificationFailure | undefined {
   const all = [...path.certificates, path.anchor];
+  const tainted = checkTaint([path.anchor], conditions.tainted);
+  if (tainted !== undefined) return tainted;
   for (const [index, certificate] of all.entries()) {
     const problem =
       checkDates(certificate, conditions.nowMs) ??

@@ -10,6 +10,7 @@ export type RejectionCode =
   | 'leaf-constraints'
   | 'extended-key-usage'
   | 'weak-key'
+  | 'key-tainted'
   | 'weak-signature'
   | 'unknown-critical-extension'
   | 'unknown-trust-domain'

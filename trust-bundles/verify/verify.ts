@@ -1,22 +1,22 @@
 /** The one verifier: decides what identity a certificate chain proves, with the bundle of the trust domain it names. */
 import { branded } from '../../base/brand.ts';
 import { JumpgateError } from '../../base/errors.ts';
-import { type Bundle } from '../bundle/bundle.ts';
 import { trustDomainOf } from '../identity/spiffe-id.ts';
-import { type TrustDomain } from '../identity/trust-domain.ts';
 import { type Certificate, readCertificate } from '../x509/certificate.ts';
 import { checkKeyPolicy } from './key-policy.ts';
 import { checkLeaf, readLeafId } from './leaf.ts';
 import { findPath } from './path.ts';
 import { type PresenterRole } from './purpose.ts';
 import { rejected } from './rejection.ts';
+import { checkTaint } from './taint.ts';
+import { type TrustStore } from './trust-store.ts';
 import { type Verification, type VerificationFailure, type VerifiedFacts } from './verified-identity.ts';
 
 /** A chain, and what it is verified against. */
 export interface VerificationRequest {
   /** DER, leaf first, as the peer sent it. */
   readonly chain: readonly Uint8Array[];
-  readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
+  readonly trust: TrustStore;
   /** What the presenter of the chain is in the connection. */
   readonly role: PresenterRole;
   /** Milliseconds since 1970. */
@@ -32,24 +32,24 @@ const CHAIN_OCTETS_MAX = 32 * 1024;
  * authorities count; roots of different trust domains are never pooled. Pure and synchronous. Every chain, however
  * hostile, gets an answer; nothing is thrown on account of one.
  */
-export function verifySvid({ chain, bundles, role, nowMs }: VerificationRequest): Verification {
+export function verifySvid({ chain, trust, role, nowMs }: VerificationRequest): Verification {
   const certificates = readChain(chain);
   if (certificates.kind === 'rejected') return certificates;
   const [leaf] = certificates.list;
   if (leaf === undefined) return rejected('chain-limits', 'no certificate was presented');
   const identity = readLeafId(leaf);
   if (identity.kind === 'rejected') return identity;
-  const problem = checkLeaf(leaf, role) ?? checkKeyPolicy(leaf);
+  const problem = checkTaint(certificates.list, trust.tainted) ?? checkLeaf(leaf, role) ?? checkKeyPolicy(leaf);
   if (problem !== undefined) return problem;
   const trustDomain = trustDomainOf(identity.id);
-  const bundle = bundles.get(trustDomain);
+  const bundle = trust.bundles.get(trustDomain);
   if (bundle?.trustDomain !== trustDomain) {
     return rejected('unknown-trust-domain', `no bundle of the trust domain ${trustDomain} is known here`);
   }
   if (bundle.x509Authorities.length === 0) {
     return rejected('empty-bundle', `the bundle of ${trustDomain} holds no authority: all its identities are revoked`);
   }
-  const path = findPath({ chain: certificates.list, bundle, role, nowMs });
+  const path = findPath({ chain: certificates.list, bundle, tainted: trust.tainted, role, nowMs });
   if (path.kind === 'rejected') return path;
   const facts: VerifiedFacts = {
     kind: 'verified',

@@ -72,6 +72,11 @@ export function readCertificate(der: Uint8Array): Certificate {
   }
 }
 
+/** SHA-256 over SubjectPublicKeyInfo, lower-case hex: the same for every certificate of one key. */
+export function keyFingerprintOf(certificate: Certificate): string {
+  return createHash('sha256').update(certificate.spki).digest('hex');
+}
+
 /** The URIs among the subject alternative names, octet for octet. */
 export function urisOf(certificate: Certificate): readonly string[] {
   return namesOf(certificate)
