@@ -15,6 +15,7 @@ const FIELDS: readonly (readonly [name: string, valueOf: (spec: MeshSpec) => unk
   ['store', (spec) => spec.store],
   ['workers', (spec) => spec.workers],
   ['linksPerPeer', (spec) => spec.linksPerPeer],
+  ['linkMaxAge', (spec) => spec.linkMaxAgeMs],
   ['accessLog', (spec) => spec.accessLogFile],
   ['limits', (spec) => spec.limits],
 ];

@@ -60,6 +60,8 @@ export interface MeshSpec {
         readonly sealKeyFile: string;
       };
   readonly linksPerPeer: number;
+  /** No link is older; `undefined` for no such limit. */
+  readonly linkMaxAgeMs: number | undefined;
   /** Processes that carry calls: `auto` for one per processor, 0 for none beside the one that does everything. */
   readonly workers: number | 'auto';
   /** `undefined` is standard output. */

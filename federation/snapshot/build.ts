@@ -74,6 +74,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     trustDomain,
     gatewayId,
     limits: set.mesh.spec.limits,
+    linkMaxAgeMs: set.mesh.spec.linkMaxAgeMs,
     bundles,
     tainted: input.tainted,
     peers: merged.peers,

@@ -29,11 +29,12 @@ export function numberParts(next: Unnumbered, previous: Snapshot | undefined): G
 
 /** Whether nothing at all differs, generations aside. */
 export function sameSnapshot(left: Unnumbered, right: Unnumbered): boolean {
-  return isDeepStrictEqual([left.mesh, left.limits, everyPart(left)], [right.mesh, right.limits, everyPart(right)]);
+  return isDeepStrictEqual(everyPart(left), everyPart(right));
 }
 
 function everyPart(snapshot: Unnumbered): unknown {
-  return [trustOf(snapshot), policyOf(snapshot), snapshot.imports, snapshot.peers];
+  const { mesh, limits, linkMaxAgeMs, imports, peers } = snapshot;
+  return [mesh, limits, linkMaxAgeMs, trustOf(snapshot), policyOf(snapshot), imports, peers];
 }
 
 function trustOf(snapshot: Unnumbered): unknown {

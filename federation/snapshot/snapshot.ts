@@ -83,6 +83,8 @@ export interface Snapshot extends TrustStore {
   readonly generations: Generations;
   /** Those of the mesh; a listener's own words come before them (`limitsWith`). */
   readonly limits: Limits;
+  /** No link is older; `undefined` for no such limit. */
+  readonly linkMaxAgeMs: number | undefined;
   readonly peers: ReadonlyMap<string, SnapshotPeer>;
   readonly exports: ReadonlyMap<string, SnapshotExport>;
   readonly imports: ReadonlyMap<string, SnapshotImport>;

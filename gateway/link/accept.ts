@@ -18,7 +18,7 @@ const TURN_AWAY_EVERY_MS = 2_000;
 const PROBE_MS_MAX = 30_000;
 
 /** What the jump listener needs. */
-export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'limits' | 'onLink'> {
+export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'limits' | 'linkMaxAgeMs' | 'onLink'> {
   readonly address: ServerAddress;
   /** Default `bindServer`. */
   readonly bind?: BindServer | undefined;
@@ -53,12 +53,13 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   };
   const serving = { ...options, limits: linkHttp2(limits), onLink };
   const onConnection = (connection: VerifiedConnection): void => {
-    const peer = peerOf(snapshot.current(), connection.identity);
+    const now = snapshot.current();
+    const peer = peerOf(now, connection.identity);
     if (peer === undefined) {
       connection.socket.destroy();
       return;
     }
-    const admitted = serveLink(connection, peer, serving);
+    const admitted = serveLink(connection, peer, { ...serving, linkMaxAgeMs: now.linkMaxAgeMs });
     connections.add(admitted);
     void admitted.closed.then(() => connections.delete(admitted));
   };

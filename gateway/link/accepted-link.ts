@@ -24,7 +24,7 @@ import {
   writeHello,
   type Hello,
 } from './hello.ts';
-import { linkTerm, type LinkTerm } from './link-term.ts';
+import { linkEndMs, linkTerm, type LinkTerm } from './link-term.ts';
 import { answerJson, SmallBody, UnreadBody } from './small-body.ts';
 
 /** From the handshake to the hello; a dialler sends it at once. */
@@ -58,6 +58,8 @@ export interface LinkServices {
 export interface AcceptLinkOptions extends LinkServices {
   readonly hello: Hello;
   readonly limits: ConnectionLimits;
+  /** `undefined` for none. */
+  readonly linkMaxAgeMs: number | undefined;
   /** Told when the hello of the other end was good. */
   readonly onLink: (link: AcceptedLink) => void;
   readonly buffers: BufferPool;
@@ -120,7 +122,8 @@ class ServedLink implements AdmittedConnection, RequestListener {
     this.#options = options;
     this.#remoteAddress = connection.remoteAddress;
     this.#sinceMs = clock.now();
-    this.#term = linkTerm(this.#sinceMs, connection.identity.expiresAtMs, 0);
+    const endsAtMs = linkEndMs(this.#sinceMs, connection.identity.expiresAtMs, options.linkMaxAgeMs);
+    this.#term = linkTerm(this.#sinceMs, endsAtMs, 0);
     const facts = { peer: peer.name, remoteAddress: connection.remoteAddress };
     this.#served = serveHttp2(connection.socket, {
       scheme: 'https',

@@ -23,7 +23,7 @@ import {
   writeHello,
   type Hello,
 } from './hello.ts';
-import { linkTerm, type LinkTerm } from './link-term.ts';
+import { linkEndMs, linkTerm, type LinkTerm } from './link-term.ts';
 import { askSmall } from './small-body.ts';
 
 /** From the first byte of HTTP/2 to the peer's hello: a round trip, and a busy moment. */
@@ -154,7 +154,9 @@ class UpLink implements DialledLink {
     const { clock, peer, address } = options;
     const { identity } = connection;
     const sinceMs = clock.now();
-    const term = linkTerm(sinceMs, Math.min(identity.expiresAtMs, oursEndsAtMs), options.random());
+    const expiresAtMs = Math.min(identity.expiresAtMs, oursEndsAtMs);
+    const endsAtMs = linkEndMs(sinceMs, expiresAtMs, options.snapshot().linkMaxAgeMs);
+    const term = linkTerm(sinceMs, endsAtMs, options.random());
     this.peer = peer.name;
     this.identity = identity;
     this.instance = theirs.instance;

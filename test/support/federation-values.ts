@@ -115,6 +115,7 @@ const MESH: Mesh = {
     },
     store: { kind: 'files', directory: '/state' },
     linksPerPeer: 2,
+    linkMaxAgeMs: undefined,
     workers: 'auto',
     accessLogFile: undefined,
     logLevel: 'info',

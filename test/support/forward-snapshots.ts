@@ -38,6 +38,7 @@ function base(mesh: string, trustDomain: typeof US): Snapshot {
     gatewayId: gatewayIdOf(trustDomain),
     generations: { trust: 1, policy: 1, imports: new Map() },
     limits: DEFAULT_LIMITS,
+    linkMaxAgeMs: undefined,
     bundles: new Map(),
     tainted: new Set(),
     peers: new Map(),

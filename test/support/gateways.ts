@@ -247,6 +247,7 @@ function testSnapshots(domain: TestDomain): TestSnapshots {
     gatewayId: gatewayIdOf(domain.trustDomain),
     generations: { trust: 1, policy: 1, imports: new Map() },
     limits: DEFAULT_LIMITS,
+    linkMaxAgeMs: undefined,
     bundles: new Map([[domain.trustDomain, domain.bundle]]),
     tainted: new Set(),
     peers: new Map(),

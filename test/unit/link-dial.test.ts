@@ -26,6 +26,7 @@ function dialling() {
     gatewayId: gatewayIdOf(us.trustDomain),
     generations: { trust: 1, policy: 1, imports: new Map() },
     limits: DEFAULT_LIMITS,
+    linkMaxAgeMs: undefined,
     exports: new Map(),
     imports: new Map(),
     routes: [],

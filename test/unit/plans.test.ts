@@ -33,6 +33,7 @@ const SNAPSHOT: Snapshot = {
   gatewayId: gatewayIdOf(US),
   generations: { trust: 1, policy: 1, imports: new Map() },
   limits: DEFAULT_LIMITS,
+  linkMaxAgeMs: undefined,
   bundles: new Map(),
   tainted: new Set(),
   peers: new Map([['eu-west', { name: 'eu-west', trustDomain: EU, gatewayId: gatewayIdOf(EU), gateways: [] }]]),

@@ -200,6 +200,10 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
     `{ trustDomain: us.example, listeners: { admin: { socket: /${'x'.repeat(107)} } } }`,
     /at most 107 bytes, found 108/,
   ],
+  [
+    '{ trustDomain: us.example, linkMaxAge: 9s }',
+    /spec\.linkMaxAge: expected a duration from 10s to 365d, such as 30s, 5m or 1h, found "9s"$/,
+  ],
   ['{ trustDomain: us.example, store: { redis: { url: "redis://:pw@h:1", sealKeyFile: k } } }', /without a password/],
 ];
 
