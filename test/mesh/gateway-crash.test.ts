@@ -245,7 +245,7 @@ test('with Redis as store, gateways join and call; when Redis dies calls go on, 
 });
 
 for (const stopped of ['exporting', 'importing'] as const) {
-  test(`SIGTERM at the ${stopped} gateway lets a slow call finish, takes nothing new, and exits with 0`, async () => {
+  test(`N6: SIGTERM at the ${stopped} gateway lets a slow call finish, takes nothing new, and exits with 0`, async () => {
     const held: ServerResponse[] = [];
     await using service = await http1Service((incoming, response) => {
       incoming.resume();
@@ -287,7 +287,7 @@ for (const stopped of ['exporting', 'importing'] as const) {
   });
 }
 
-test('a call that never ends does not hold a stopping gateway for longer than its drain time', async () => {
+test('N7: a call that never ends does not hold a stopping gateway for longer than its drain time', async () => {
   const held: ServerResponse[] = [];
   await using service = await http1Service((_incoming, response) => void held.push(response));
   using here = new MeshDirectory(eastFiles());

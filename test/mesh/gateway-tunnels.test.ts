@@ -85,7 +85,7 @@ test('connections cross two gateways, are shown and logged, and end within secon
   assert.equal(await ending(await dial(east, 'db')), 'ECONNRESET', 'after the peer is gone');
 });
 
-test('a gateway that stops lets connections finish until its deadline, and resets what is left', async () => {
+test('N7: a gateway that stops lets connections finish until its deadline, and resets what is left', async () => {
   await using service = await tcpService((socket) => socket.pipe(socket));
   const files = { 'mesh.yaml': mesh('east', { more: '  drain: 1s\n' }), 'db.yaml': importOf('db', 'store') };
   using eastFiles = new MeshDirectory(files);

@@ -108,7 +108,7 @@ test('calls go over all workers, are counted as one, and leave whole lines in on
   for (const line of written) assert.doesNotThrow(() => void JSON.parse(line), line);
 });
 
-test('kill -9 of a worker under load loses only its connections, and a replacement serves', async () => {
+test('N5: kill -9 of a worker under load loses only its connections, and a replacement serves', async () => {
   await using held = new AsyncDisposableStack();
   const service = held.use(await http1Service());
   const { east, west, listener } = await both(service, held);
@@ -217,7 +217,7 @@ test('a control process that comes back with documents that need a restart keeps
   assert.match(east.stderr, /have changed that wait for a restart/);
 });
 
-test('SIGTERM loses nothing that is in flight', async () => {
+test('N6: SIGTERM loses nothing that is in flight', async () => {
   await using held = new AsyncDisposableStack();
   const waiting: ServerResponse[] = [];
   const server = createServer((_, response) => waiting.push(response)).listen(0, '127.0.0.1');

@@ -74,7 +74,7 @@ test('a connection that came before any worker was ready is answered, also when 
   assert.equal(await ended, 0);
 });
 
-test('kill -9 of a worker under load loses only what it had taken, and a replacement serves', async () => {
+test('N5: kill -9 of a worker under load loses only what it had taken, and a replacement serves', async () => {
   await using rig = new ProcessRig(plan());
   await rig.ready();
   const to = await rig.address();
@@ -101,7 +101,7 @@ test('kill -9 of a worker under load loses only what it had taken, and a replace
   assert.equal(await rig.stop(), 0);
 });
 
-test('while every worker is dead new connections wait, and are served by the first that is back', async () => {
+test('N5: while every worker is dead new connections wait, and are served by the first that is back', async () => {
   await using rig = new ProcessRig(plan());
   await rig.ready();
   const to = await rig.address();
@@ -112,7 +112,7 @@ test('while every worker is dead new connections wait, and are served by the fir
   assert.equal(await rig.stop(), 0);
 });
 
-test('SIGTERM turns readiness off, drains without losing a connection, and leaves nothing behind', async () => {
+test('N6: SIGTERM turns readiness off, drains without losing a connection, and leaves nothing behind', async () => {
   await using rig = new ProcessRig(plan());
   const processes = await rig.ready();
   const to = await rig.address();
@@ -147,7 +147,7 @@ test('a worker that is one too many is drained under load, and no connection is 
   assert.equal(await rig.stop(), 0);
 });
 
-test('what is still open at the deadline is cut', async () => {
+test('N7: what is still open at the deadline is cut', async () => {
   await using rig = new ProcessRig(plan({ drainMs: 100 }));
   await rig.ready();
   const { socket } = await ask(await rig.address());
@@ -217,7 +217,7 @@ test('a worker that starts while control is down gets what control has left for 
   assert.equal(await rig.stop(), 0);
 });
 
-test('a worker that cannot start is shown as a crash loop and does not hinder the others', async () => {
+test('N5: a worker that cannot start is shown as a crash loop and does not hinder the others', async () => {
   await using rig = new ProcessRig(plan({ brokenFrom: 1 }));
   await rig.untilProcesses('the crash loop', (all) =>
     all.some(({ id, state }) => id === 1 && state === 'crash-looping'),
@@ -256,13 +256,13 @@ test('when the primary dies the children end by themselves', async () => {
   await until('the children to end', () => processes.every(({ pid }) => !isAlive(pid)));
 });
 
-test('with few descriptors accepting pauses, waits for room, and refuses nobody', async () => {
-  // 64: half of it for the connections of each worker, a quarter for what the primary holds.
-  await using rig = new ProcessRig(plan(), (words) => ['sh', '-c', 'ulimit -n 64 && exec "$@"', 'sh', ...words]);
+test('N3: with 1,024 descriptors and 2,000 connects accepting pauses, waits for room, and refuses nobody', async () => {
+  // Half of the descriptors is for the connections of each of two workers, a quarter for what the primary holds.
+  await using rig = new ProcessRig(plan(), (words) => ['sh', '-c', 'ulimit -n 1024 && exec "$@"', 'sh', ...words]);
   await rig.ready();
   const to = await rig.address();
-  const held = await Promise.all(Array.from({ length: 64 }, () => ask(to)));
-  const waiting = Array.from({ length: 40 }, () => ask(to));
+  const held = await Promise.all(Array.from({ length: 1_024 }, () => ask(to)));
+  const waiting = Array.from({ length: 976 }, () => ask(to));
   await until('the pause', () => rig.stderr.includes('accepting pauses'));
   const turn = new AbortController();
   setImmediate(() => turn.abort());

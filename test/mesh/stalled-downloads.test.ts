@@ -140,7 +140,7 @@ test('as many stalled downloads as a link takes leave room for a call beside the
 });
 
 test(
-  '2,000 stalled readers behind one link leave room for an innocent call, and hold no more than their windows',
+  'N9: 2,000 stalled readers behind one link leave room for an innocent call, and hold no more than their windows',
   LIMIT,
   async () => {
     let begun = 0;

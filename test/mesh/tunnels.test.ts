@@ -150,7 +150,7 @@ test('100 MB each way at once come out as they went in', LIMIT, async (t) => {
   t.diagnostic(`200 MB in ${Number((process.hrtime.bigint() - began) / 1_000_000n)} ms, all ends in one process`);
 });
 
-test('slow readers hold no more than windows and buffers, and stop nobody else', LIMIT, async () => {
+test('N11: slow readers hold no more than windows and buffers, and stop nobody else', LIMIT, async () => {
   let taken = 0;
   await using flood = await tcpService((socket) => {
     const block = Buffer.alloc(64 * 1024);

@@ -59,6 +59,11 @@ export function rssOf(pid: number): number {
   return total(processTree(pid), ({ rssBytes }) => rssBytes);
 }
 
+/** Resident memory of one process alone; 0 when it has ended. */
+export function rssOfProcess(pid: number): number {
+  return memoryOf(pid)?.rssBytes ?? 0;
+}
+
 function total(accounts: readonly ProcessAccount[], of: (account: ProcessAccount) => number): number {
   return accounts.reduce((sum, account) => sum + of(account), 0);
 }
