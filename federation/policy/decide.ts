@@ -1,8 +1,10 @@
 /** The one place where calls are admitted: pure, deny by default, any rule that matches is enough. */
 import { branded } from '../../base/brand.ts';
 import { type Origin } from '../../base/origin.ts';
+import { type Distrust, distrustsId } from '../../trust-bundles/distrust/distrust.ts';
 import { matchesId } from '../../trust-bundles/identity/match.ts';
 import { trustDomainOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type ExportProtocol, isTunnelProtocol } from './protocol.ts';
 import { namesPeer } from './naming.ts';
 import { grpcMethodOf, matchesGrpc, pathPattern, pathProblem, withoutQuery } from './path.ts';
@@ -20,6 +22,9 @@ export interface JudgedExport {
 /** What policy needs of an import; a snapshot's imports have it. */
 export interface JudgedImport {
   readonly name: string;
+  /** The peer that exports it, and its trust domain; `undefined` while there is no such peer. */
+  readonly peer: string;
+  readonly peerTrustDomain: TrustDomain | undefined;
   /** As the peer announced it; `undefined` until then. */
   readonly protocol: ExportProtocol | undefined;
   readonly who: readonly IdPattern[];
@@ -32,6 +37,7 @@ export interface ExportQuestion {
   readonly caller: SpiffeId;
   /** The name of the peer whose link carries the call and whose trust domain the caller is of; `self` for our own mesh. */
   readonly peer: string;
+  readonly distrust: Distrust;
   readonly call: CallFacts | ConnectionFacts;
 }
 
@@ -39,6 +45,7 @@ export interface ExportQuestion {
 export interface ImportQuestion {
   readonly imported: JudgedImport;
   readonly caller: SpiffeId;
+  readonly distrust: Distrust;
   readonly call: CallFacts | ConnectionFacts;
 }
 
@@ -56,7 +63,7 @@ export function decideImport(question: ImportQuestion): Verdict {
 }
 
 /** {@link decideExport} with everything done beforehand that does not depend on the call. */
-export function exportPolicy({ exported, caller, peer }: Omit<ExportQuestion, 'call'>): Policy {
+export function exportPolicy({ exported, caller, peer, distrust }: Omit<ExportQuestion, 'call'>): Policy {
   const named = { name: peer, trustDomain: trustDomainOf(caller) };
   if (!exported.allow.some((rule) => namesPeer(rule, named))) {
     const message = `no rule of export ${exported.name} names ${peer} and ${named.trustDomain}`;
@@ -64,6 +71,8 @@ export function exportPolicy({ exported, caller, peer }: Omit<ExportQuestion, 'c
     return () => hidden;
   }
   const what = `export ${exported.name}`;
+  const suspect = distrust.exports.has(exported.name) ? what : suspectOf(distrust, caller, peer);
+  if (suspect !== undefined) return quarantined(suspect, exported.origin);
   const admitting = exported.allow.flatMap((rule, index) =>
     namesPeer(rule, named) && admitsCaller(rule, caller)
       ? [
@@ -89,14 +98,28 @@ export function exportPolicy({ exported, caller, peer }: Omit<ExportQuestion, 'c
 }
 
 /** {@link decideImport} with everything done beforehand that does not depend on the call. */
-export function importPolicy({ imported, caller }: Omit<ImportQuestion, 'call'>): Policy {
-  const { name, origin } = imported;
+export function importPolicy({ imported, caller, distrust }: Omit<ImportQuestion, 'call'>): Policy {
+  const { name, origin, peer, peerTrustDomain } = imported;
+  const isTheirs = peerTrustDomain !== undefined && distrust.domains.has(peerTrustDomain);
+  const suspect = isTheirs ? `trust domain ${peerTrustDomain}` : suspectOf(distrust, caller, peer);
+  if (suspect !== undefined) return quarantined(suspect, origin);
   const index = imported.who.findIndex((pattern) => matchesId(pattern, caller));
   const verdict =
     index === -1
       ? denial('denied-by-import', `no pattern of import ${name} admits the caller ${caller}`, origin)
       : permit(`${name}.who[${index}]`, origin, caller);
   return (call) => refusedUnasked(`import ${name}`, imported, call) ?? verdict;
+}
+
+/** Who of those that take part in a call is distrusted, in words. */
+function suspectOf(distrust: Distrust, caller: SpiffeId, peer: string): string | undefined {
+  if (distrust.peers.has(peer)) return `peer ${peer}`;
+  return distrustsId(distrust, caller) ? `the caller ${caller}` : undefined;
+}
+
+function quarantined(suspect: string, origin: Origin): Policy {
+  const refused = denial('quarantined', `${suspect} is quarantined here: "jumpgate quarantine list" says why`, origin);
+  return () => refused;
 }
 
 /** What is refused before any rule is asked: the wrong kind for the service, a path of two readings; else `undefined`. */

@@ -1,5 +1,6 @@
 /** What a call would get, and why, in words: the same verdict that `decide` gives, and what the other side may still say. */
 import { formatOrigin } from '../../base/origin.ts';
+import { type Distrust } from '../../trust-bundles/distrust/distrust.ts';
 import { trustDomainOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { decideExport, decideImport, type JudgedExport, type JudgedImport } from './decide.ts';
@@ -10,6 +11,7 @@ import { type CallFacts, type ConnectionFacts, type Denial, type Verdict } from 
 /** What explaining needs of a snapshot. */
 export interface ExplainedSnapshot {
   readonly trustDomain: TrustDomain;
+  readonly distrust: Distrust;
   readonly peers: ReadonlyMap<string, { readonly name: string; readonly trustDomain: TrustDomain }>;
   readonly exports: ReadonlyMap<string, JudgedExport>;
   readonly imports: ReadonlyMap<string, ExplainedImport>;
@@ -17,7 +19,6 @@ export interface ExplainedSnapshot {
 
 /** What explaining needs of an import. */
 export interface ExplainedImport extends JudgedImport {
-  readonly peer: string;
   readonly export: string;
   readonly hosts: readonly string[];
   readonly state: 'active' | 'stale' | 'withdrawn' | 'awaiting';
@@ -81,7 +82,9 @@ function explainExport(question: ExplainQuestion, exported: JudgedExport | undef
       ? 'our own mesh calls, so no other mesh is asked'
       : `${peer} itself may still refuse: there an import must admit the caller before the call leaves`;
   if (exported === undefined) return answer(noRoute(`there is no export ${name} here`), otherSide);
-  return answer(decideExport({ exported, caller: from, peer, call: factsFor(question, exported.protocol) }), otherSide);
+  const { distrust } = snapshot;
+  const call = factsFor(question, exported.protocol);
+  return answer(decideExport({ exported, caller: from, peer, distrust, call }), otherSide);
 }
 
 function explainImport(question: ExplainQuestion, imported: ExplainedImport | undefined, what: string): Explanation {
@@ -93,7 +96,9 @@ function explainImport(question: ExplainQuestion, imported: ExplainedImport | un
     const { origin } = imported;
     return answer({ kind: 'denial', reason: 'denied-by-import', message, origin, visible: true }, otherSide);
   }
-  return answer(decideImport({ imported, caller: from, call: factsFor(question, imported.protocol) }), otherSide);
+  const { distrust } = snapshot;
+  const call = factsFor(question, imported.protocol);
+  return answer(decideImport({ imported, caller: from, distrust, call }), otherSide);
 }
 
 function importOtherSide(imported: ExplainedImport): string {

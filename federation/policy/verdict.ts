@@ -7,9 +7,10 @@ import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
  * Reason codes that policy itself gives. `no-route`: for this peer the export does not exist (wire.md, Refusals).
  * `path-ambiguous`: the path can be read in more than one way, so no verdict on it would hold at the service.
  * `protocol-mismatch`: a call for a service of connections (tcp, tls), or a connection for a service of calls.
+ * `quarantined`: the caller, the peer, the trust domain or the export is distrusted here for the time being.
  */
 export type PolicyReason =
-  'denied-by-export' | 'denied-by-import' | 'no-route' | 'path-ambiguous' | 'protocol-mismatch';
+  'denied-by-export' | 'denied-by-import' | 'no-route' | 'path-ambiguous' | 'protocol-mismatch' | 'quarantined';
 
 /** What a call is judged by, exactly as it will be forwarded. */
 export interface CallFacts {

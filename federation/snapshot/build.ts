@@ -1,5 +1,6 @@
 /** Makes the snapshot of everything that was written here, stored here and heard from peers: pure. */
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type Distrust } from '../../trust-bundles/distrust/distrust.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { EMPTY_CATALOGUE, type ImportedCatalogue } from '../catalogue/imported.ts';
 import { entryProblem, knownProtocol } from '../catalogue/service.ts';
@@ -35,6 +36,8 @@ export interface SnapshotInput {
   readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
   /** Keys that are believed no more, as in a trust store. */
   readonly tainted: ReadonlySet<string>;
+  /** Who is quarantined. */
+  readonly distrust: Distrust;
   /** By peer name. */
   readonly catalogues: ReadonlyMap<string, ImportedCatalogue>;
   /** The snapshot in use, whose generations go on. */
@@ -77,6 +80,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
     linkMaxAgeMs: set.mesh.spec.linkMaxAgeMs,
     bundles,
     tainted: input.tainted,
+    distrust: input.distrust,
     peers: merged.peers,
     exports: new Map(set.exports.map((item) => [item.name, exportOf(item)])),
     imports: new Map(imports.map((item) => [item.name, item])),

@@ -10,7 +10,7 @@ export type Unnumbered = Omit<Snapshot, 'generations'>;
  * The generations of `next`. A part that changed gets a number above every number of `previous`, so none is ever given
  * twice, also to a peer that went and came back.
  *
- * Trust: our own identity, the bundles, the tainted keys, and who the peers are. Policy: exports, routes, and who may use which import.
+ * Trust: our own identity, the bundles, what is quarantined, and who the peers are. Policy: exports, routes, and who may use which import.
  * A peer's imports: these imports whole, and where the peer's gateways are.
  */
 export function numberParts(next: Unnumbered, previous: Snapshot | undefined): Generations {
@@ -39,7 +39,7 @@ function everyPart(snapshot: Unnumbered): unknown {
 
 function trustOf(snapshot: Unnumbered): unknown {
   const peers = new Map([...snapshot.peers].map(([name, peer]) => [name, [peer.trustDomain, peer.gatewayId]]));
-  return [snapshot.trustDomain, snapshot.gatewayId, snapshot.bundles, snapshot.tainted, peers];
+  return [snapshot.trustDomain, snapshot.gatewayId, snapshot.bundles, snapshot.tainted, snapshot.distrust, peers];
 }
 
 function policyOf(snapshot: Unnumbered): unknown {

@@ -1,4 +1,5 @@
 /** What the data plane reads: one immutable value of plain data (it survives `structuredClone`), swapped whole. */
+import { type Distrust } from '../../trust-bundles/distrust/distrust.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
@@ -81,6 +82,8 @@ export interface Snapshot extends TrustStore {
   readonly trustDomain: TrustDomain;
   readonly gatewayId: SpiffeId;
   readonly generations: Generations;
+  /** Who is quarantined, but for keys, which are `tainted`. */
+  readonly distrust: Distrust;
   /** Those of the mesh; a listener's own words come before them (`limitsWith`). */
   readonly limits: Limits;
   /** No link is older; `undefined` for no such limit. */

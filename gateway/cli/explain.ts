@@ -9,6 +9,7 @@ import { describeCall } from '../admin/operations-explain.ts';
 import { openClient } from './client.ts';
 import { EXIT } from './io.ts';
 import { cell, formatOf, memberOf, print } from './output.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { directoryOf, type Given, LIVE_OPTIONS, usage, type Verb, type VerbContext } from './verb.ts';
 
 /** Explains a call without making it. */
@@ -85,8 +86,10 @@ async function fromDocuments(context: VerbContext, request: ExplainRequest): Pro
     throw new JumpgateError('config-invalid', loaded.problems.map(formatProblem).join('\n'), { source: 'config' });
   const { set } = loaded;
   const { hosts } = assignHosts(set.imports);
+  const domains = new Map(set.peers.map(({ name, spec }) => [name, spec.trustDomain]));
   const snapshot: ExplainedSnapshot = {
     trustDomain: set.mesh.spec.trustDomain,
+    distrust: NO_DISTRUST,
     peers: new Map(set.peers.map(({ name, spec }) => [name, { name, trustDomain: spec.trustDomain }])),
     exports: new Map(
       set.exports.map(({ name, spec, origin }) => [name, { name, allow: spec.allow, protocol: spec.protocol, origin }]),
@@ -100,6 +103,7 @@ async function fromDocuments(context: VerbContext, request: ExplainRequest): Pro
           origin,
           who: spec.who,
           peer: spec.peer,
+          peerTrustDomain: domains.get(spec.peer),
           export: spec.export,
           hosts: hosts.get(name) ?? [],
           state: 'awaiting',

@@ -49,7 +49,7 @@ export class ExportPlan implements Judge {
     const budget = options.budgets && new BudgetHandle(options.budgets, peer, caller);
     this.#options = options;
     this.limits = callLimits(options.limits, exported.limits);
-    this.#policy = exportPolicy({ exported, caller, peer });
+    this.#policy = exportPolicy({ exported, caller, peer, distrust: snapshot.distrust });
     this.#subjects = new Subjects({ direction, listener, caller, peer, gateway, export: exported.name });
     this.#destination = new ServiceDestination({ exported, caller, gatewayId: snapshot.gatewayId, services, budget });
   }

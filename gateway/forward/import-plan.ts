@@ -43,7 +43,7 @@ export class ImportPlan implements Judge {
     const peer = snapshot.peers.get(imported.peer);
     this.#options = options;
     this.limits = callLimits(options.limits);
-    this.#policy = importPolicy({ imported, caller });
+    this.#policy = importPolicy({ imported, caller, distrust: snapshot.distrust });
     this.#subjects = new Subjects({
       direction: entry.direction,
       listener: entry.listener,

@@ -50,12 +50,12 @@ export class LiveCalls {
     return found.length;
   }
 
-  /** Cuts the calls that policy would not admit under `view`, each with the reason; returns how many. */
-  review(view: View): number {
+  /** Cuts the calls that policy would not admit under `view`, each with the reason, if it is `only` (default any); returns how many. */
+  review(view: View, only?: ReasonCode): number {
     const found: { readonly call: LiveCall; readonly reason: ReasonCode }[] = [];
     for (let call = this.#first; call !== undefined; call = call.following) {
       const reason = call.refusedUnder(view);
-      if (reason !== undefined) found.push({ call, reason });
+      if (reason !== undefined && (only === undefined || reason === only)) found.push({ call, reason });
     }
     for (const { call, reason } of found) call.cut(reason);
     return found.length;

@@ -10,6 +10,7 @@ import { type Lookup } from '../../trust-bundles/tls/dial.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type BufferPool } from '../message/output.ts';
 import { dialLink, type DialledLink } from './dialled-link.ts';
+import { isQuarantined } from './gateway-identity.ts';
 import { type Hello } from './hello.ts';
 import { type LinkPool } from './pool.ts';
 import { LinkSpread } from './spread.ts';
@@ -130,15 +131,18 @@ export class LinkDialer implements AsyncDisposable {
   }
 
   #wanted(peers: Iterable<SnapshotPeer>): readonly Slot[] {
-    return [...peers].flatMap((peer) =>
-      peer.gateways.flatMap((address) =>
-        Array.from({ length: this.#options.linksPerPeer }, (_, index) => ({
-          key: [peer.name, peer.trustDomain, peer.gatewayId, address.host, address.port, index].join(' '),
-          peer,
-          address,
-        })),
-      ),
-    );
+    const { snapshot } = this.#options;
+    return [...peers]
+      .filter((peer) => !isQuarantined(snapshot.current(), peer))
+      .flatMap((peer) =>
+        peer.gateways.flatMap((address) =>
+          Array.from({ length: this.#options.linksPerPeer }, (_, index) => ({
+            key: [peer.name, peer.trustDomain, peer.gatewayId, address.host, address.port, index].join(' '),
+            peer,
+            address,
+          })),
+        ),
+      );
   }
 
   #start(wanted: Slot): void {

@@ -11,6 +11,7 @@ import { type Condition } from '../../federation/snapshot/condition.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
@@ -145,6 +146,7 @@ export class Control implements Disposable {
       bundles: new Map<TrustDomain, Bundle>([...bundles.all(), [own.trustDomain, own]]),
       // Nothing fills it yet: no key is quarantined.
       tainted: new Set(),
+      distrust: NO_DISTRUST,
       catalogues: this.#catalogues,
       nowMs: clock.now(),
       ...(previous === undefined ? {} : { previous }),

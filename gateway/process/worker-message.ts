@@ -134,11 +134,12 @@ function read(bytes: Uint8Array): Readonly<Record<string, unknown>> {
 
 /** Control is believed about what is in it; a value of another version would fail here and not at a call. */
 function isSnapshot(value: unknown): value is Snapshot {
-  const { mesh, trustDomain, gatewayId, generations, bundles, tainted, peers, exports, imports, routes } =
+  const { mesh, trustDomain, gatewayId, generations, bundles, tainted, distrust, peers, exports, imports, routes } =
     asRecord(value) ?? {};
   const texts = [mesh, trustDomain, gatewayId].every((text) => typeof text === 'string');
   const maps = [bundles, peers, exports, imports].every((map) => map instanceof Map);
-  return texts && maps && tainted instanceof Set && asRecord(generations) !== undefined && asList(routes) !== undefined;
+  const records = [generations, distrust].every((record) => asRecord(record) !== undefined);
+  return texts && maps && records && tainted instanceof Set && asList(routes) !== undefined;
 }
 
 /** As for snapshots. */

@@ -12,6 +12,7 @@ export const REASONS = {
   'no-route': { status: 404, grpc: 5, message: 'no such service here' },
   'denied-by-export': { status: 403, grpc: 7, message: 'the exporting mesh does not allow this call' },
   'denied-by-import': { status: 403, grpc: 7, message: 'this mesh does not allow this caller to use the import' },
+  quarantined: { status: 403, grpc: 7, message: 'the caller, the mesh or the service is quarantined here' },
   'peer-unavailable': { status: 503, grpc: 14, message: 'no link to the peer is up' },
   'import-awaiting': { status: 503, grpc: 14, message: 'the peer has not announced its exports yet' },
   'import-stale': { status: 503, grpc: 14, message: 'the peer is silent and could not be reached' },

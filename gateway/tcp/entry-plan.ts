@@ -105,7 +105,7 @@ export class EntryPlan {
       peer: imported.peer,
       gateway: peer?.gatewayId,
     });
-    const verdict = decideImport({ imported, caller, call: { kind: 'connection' } });
+    const verdict = decideImport({ imported, caller, distrust: snapshot.distrust, call: { kind: 'connection' } });
     if (verdict.kind === 'denial') {
       const subject = subjects.of(undefined, verdict.origin ?? imported.origin);
       return { kind: 'refusal', reason: verdict.reason, verdict: 'denial', subject };

@@ -88,7 +88,7 @@ function judge({ caller, head, peer, snapshot }: AskedTunnel): Judged {
   }
   const exported = matchExport(snapshot, host);
   if (exported === undefined) return { kind: 'refusal', exported, reason: 'no-route' };
-  const verdict = decideExport({ exported, caller, peer, call: { kind: 'connection' } });
+  const verdict = decideExport({ exported, caller, peer, distrust: snapshot.distrust, call: { kind: 'connection' } });
   if (verdict.kind === 'permit') return { kind: 'way', exported, rule: verdict.rule, origin: verdict.origin };
   // An export that is hidden from the peer gets the very answer of one that does not exist.
   const reason = verdict.visible ? verdict.reason : 'no-route';

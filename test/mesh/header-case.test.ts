@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { loadResources } from '../../federation/resources/load.ts';
 import { buildSnapshot } from '../../federation/snapshot/build.ts';
 import { directory, doc, MESH, messages, setOf } from '../support/documents.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { get, startRig } from '../support/forward-rig.ts';
 
 const LIMIT = { timeout: 20_000 };
@@ -60,6 +61,7 @@ for (const [spelled, ...names] of CASES) {
       storedPeers: [],
       bundles: new Map(),
       tainted: new Set(),
+      distrust: NO_DISTRUST,
       catalogues: new Map(),
       nowMs: 0,
     });

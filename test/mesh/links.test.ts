@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { systemClock } from '../../base/clock.ts';
 import { askSmall, type SmallAnswer } from '../../gateway/link/small-body.ts';
+import { compileDistrust } from '../../trust-bundles/distrust/distrust.ts';
 import { keyFingerprintOf, readCertificate } from '../../trust-bundles/x509/certificate.ts';
 import { startGateway, until, type TestGateway } from '../support/gateways.ts';
 import { testDomain } from '../support/trust.ts';
@@ -184,6 +185,25 @@ test('links whose key is tainted are closed at once, and none comes in their pla
   assert.equal(us.listener.links().length, 0);
   await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
   await until('refused', () => us.dialer.failures().some(({ message }) => message.includes('key-tainted')));
+});
+
+test('A32: links of a quarantined peer, domain or gateway are closed at once, none comes in their place, and they come back', async () => {
+  await using both = await twoPeers();
+  const { us, eu } = both;
+  for (const target of [
+    { kind: 'peer', name: 'eu' },
+    { kind: 'domain', name: 'eu.example' },
+    { kind: 'spiffe', name: 'spiffe://eu.example/jumpgate' },
+  ] as const) {
+    await linksUp(us, eu);
+    us.snapshots.set({ distrust: compileDistrust([target]) });
+    assert.deepEqual([us.listener.links().length, us.pool.all().every((link) => link.leaving)], [0, true]);
+    await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
+    await until('refused', () => eu.dialer.failures().some(({ code }) => code === 'hello'));
+    assert.deepEqual(us.dialer.failures(), [], 'nobody dials whom he refuses');
+    us.snapshots.set({ distrust: compileDistrust([{ kind: 'spiffe', name: 'spiffe://eu.example/**' }]) });
+  }
+  await linksUp(us, eu);
 });
 
 test('another SVID of the peer, our own gateway ID and the ID of the peer from a foreign root get no link', async () => {

@@ -11,6 +11,7 @@ import { catalogueDigest } from '../../federation/catalogue/digest.ts';
 import { decideExport } from '../../federation/policy/decide.ts';
 import { checkPathPattern, matchesPath, pathProblem, withoutQuery } from '../../federation/policy/path.ts';
 import { type AllowRule } from '../../federation/policy/rule.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { parseSpiffeId, trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { at } from '../support/federation-values.ts';
 
@@ -81,7 +82,7 @@ function ask(asked: {
 }) {
   const exported = { name: 'e', protocol: 'http1' as const, allow: asked.allow, origin: at(2) };
   const call = { kind: 'call' as const, method: 'GET', path: asked.path, grpc: false };
-  return decideExport({ exported, caller: asked.caller, peer: asked.peer, call });
+  return decideExport({ exported, caller: asked.caller, peer: asked.peer, distrust: NO_DISTRUST, call });
 }
 
 /** The catalogue that `diff` makes of `before`. */

@@ -8,6 +8,7 @@ import {
   type SnapshotImport,
   type SnapshotPeer,
 } from '../../federation/snapshot/snapshot.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 
@@ -41,6 +42,7 @@ function base(mesh: string, trustDomain: typeof US): Snapshot {
     linkMaxAgeMs: undefined,
     bundles: new Map(),
     tainted: new Set(),
+    distrust: NO_DISTRUST,
     peers: new Map(),
     exports: new Map(),
     imports: new Map(),

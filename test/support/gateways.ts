@@ -30,6 +30,7 @@ import { UnreadBody } from '../../gateway/link/small-body.ts';
 import { type RequestHead } from '../../gateway/message/head.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ServerStream } from '../../gateway/message/stream.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
@@ -250,6 +251,7 @@ function testSnapshots(domain: TestDomain): TestSnapshots {
     linkMaxAgeMs: undefined,
     bundles: new Map([[domain.trustDomain, domain.bundle]]),
     tainted: new Set(),
+    distrust: NO_DISTRUST,
     peers: new Map(),
     exports: new Map(),
     imports: new Map(),

@@ -2,6 +2,7 @@
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { type ResourceSet } from '../../federation/resources/values.ts';
 import { buildSnapshot, type BuiltSnapshot, type SnapshotInput } from '../../federation/snapshot/build.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { bundleOf, catalogueOf, EU, exportOf, importOf, peerOf, resourceSet, rule, US } from './federation-values.ts';
@@ -22,7 +23,7 @@ export function catalogues(services: Readonly<Record<string, string>>): Readonly
 /** A snapshot of what these documents say, with trust in the peer `eu-west`, which announces `orders`. */
 export function build(parts: Partial<ResourceSet> = {}, input: Partial<SnapshotInput> = {}): BuiltSnapshot {
   const set = resourceSet(parts);
-  const trust = { bundles: bundles(US, EU), tainted: new Set<string>() };
+  const trust = { bundles: bundles(US, EU), tainted: new Set<string>(), distrust: NO_DISTRUST };
   const base = { storedPeers: [], ...trust, catalogues: catalogues({ orders: 'http1' }), nowMs: NOW };
   return buildSnapshot({ set, ...base, ...input });
 }

@@ -4,6 +4,7 @@ import test from 'node:test';
 
 import { type ExplainedSnapshot } from '../../federation/policy/explain.ts';
 import { describeCall } from '../../gateway/admin/operations-explain.ts';
+import { compileDistrust, NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 
 const EAST = parseTrustDomain('us-east.example.org');
@@ -13,6 +14,7 @@ const from = 'spiffe://eu-west.example.org/ns/shop/sa/web';
 
 const snapshot: ExplainedSnapshot = {
   trustDomain: EAST,
+  distrust: NO_DISTRUST,
   peers: new Map([['eu-west', { name: 'eu-west', trustDomain: WEST }]]),
   exports: new Map(
     (['http1', 'grpc', 'tcp', 'tls'] as const).map((protocol) => [
@@ -51,5 +53,20 @@ test('a connection to tcp or tls is judged by peers and who, and asking for a ca
       assert.deepEqual([verdict, reason, status], ['denial', 'protocol-mismatch', 502]);
       assert.equal(message, `export ${to} speaks ${to}, so it takes connections, found a call`);
     }
+  }
+});
+
+test('a quarantined caller, peer, domain or export is denied as a real call is, and what is hidden stays so', () => {
+  for (const target of [
+    { kind: 'spiffe', name: 'spiffe://eu-west.example.org/ns/*/sa/web' },
+    { kind: 'peer', name: 'eu-west' },
+    { kind: 'domain', name: WEST },
+    { kind: 'export', name: 'http1' },
+  ] as const) {
+    const distrust = compileDistrust([target]);
+    const { verdict, reason, status } = describeCall({ ...snapshot, distrust }, { from, to: 'http1' });
+    assert.deepEqual([verdict, reason, status], ['denial', 'quarantined', 403], target.kind);
+    const hidden = new Map([['http1', { name: 'http1', protocol: 'http1', origin, allow: [] } as const]]);
+    assert.equal(describeCall({ ...snapshot, distrust, exports: hidden }, { from, to: 'http1' }).reason, 'no-route');
   }
 });

@@ -8,6 +8,7 @@ import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { LinkDialer } from '../../gateway/link/dial.ts';
 import { LinkPool } from '../../gateway/link/pool.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { svidSource, testDomain } from '../support/trust.ts';
@@ -32,6 +33,7 @@ function dialling() {
     routes: [],
     bundles: new Map([us, eu].map(({ trustDomain, bundle }) => [trustDomain, bundle])),
     tainted: new Set(),
+    distrust: NO_DISTRUST,
     peers: new Map([['eu', peer]]),
   };
   let attempts = 0;

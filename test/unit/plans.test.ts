@@ -16,6 +16,7 @@ import { readRequestFields } from '../../gateway/headers/request-fields.ts';
 import { type Field } from '../../gateway/message/field.ts';
 import { type RequestHead } from '../../gateway/message/head.ts';
 import { field } from '../../gateway/message/names.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { gatewayIdOf, parseSpiffeId, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { testBudgets } from '../support/caller-budgets.ts';
 import { headOf, textsOf } from '../support/call-heads.ts';
@@ -36,6 +37,7 @@ const SNAPSHOT: Snapshot = {
   linkMaxAgeMs: undefined,
   bundles: new Map(),
   tainted: new Set(),
+  distrust: NO_DISTRUST,
   peers: new Map([['eu-west', { name: 'eu-west', trustDomain: EU, gatewayId: gatewayIdOf(EU), gateways: [] }]]),
   exports: new Map(),
   imports: new Map(),

@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { decideExport, decideImport } from '../../federation/policy/decide.ts';
 import { type AllowRule, type What } from '../../federation/policy/rule.ts';
 import { type CallFacts, type Verdict } from '../../federation/policy/verdict.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { edgeCallerId, parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { at, EU, EU_WEB, rule, US, US_WEB } from '../support/federation-values.ts';
 
@@ -12,7 +13,13 @@ const GET: CallFacts = { kind: 'call', method: 'GET', path: '/v1/items?limit=3',
 const CHARGE: CallFacts = { kind: 'call', method: 'POST', path: '/payments.v1.Payments/Charge', grpc: true };
 
 function ask(allow: readonly AllowRule[], call = GET, caller = EU_WEB, peer = 'eu-west'): Verdict {
-  return decideExport({ exported: { name: 'payments', protocol: 'grpc', allow, origin: at(9) }, caller, peer, call });
+  return decideExport({
+    exported: { name: 'payments', protocol: 'grpc', allow, origin: at(9) },
+    caller,
+    peer,
+    distrust: NO_DISTRUST,
+    call,
+  });
 }
 
 function reasonOf(verdict: Verdict): string {
@@ -165,27 +172,31 @@ suite('what', () => {
 
 suite('an import', () => {
   const who = ['spiffe://us-east.example.org/ns/shop/sa/*'];
-  const imported = { name: 'eu-orders', protocol: undefined, who, origin: at(5) };
+  const imported = { name: 'eu-orders', peer: 'eu-west', peerTrustDomain: EU, protocol: undefined, who, origin: at(5) };
 
   test('admits the local callers that it names', () => {
-    const verdict = decideImport({ imported, caller: US_WEB, call: GET });
+    const verdict = decideImport({ distrust: NO_DISTRUST, imported, caller: US_WEB, call: GET });
     assert.deepEqual(verdict, { kind: 'permit', rule: 'eu-orders.who[0]', origin: at(5), caller: US_WEB });
   });
 
   test('refuses every other caller, and everyone when its list is empty', () => {
     const other = parseSpiffeId('spiffe://us-east.example.org/ns/bank/sa/web');
     for (const caller of [other, EU_WEB, edgeCallerId(US, 'public')]) {
-      assert.equal(reasonOf(decideImport({ imported, caller, call: GET })), 'denied-by-import', caller);
+      assert.equal(
+        reasonOf(decideImport({ distrust: NO_DISTRUST, imported, caller, call: GET })),
+        'denied-by-import',
+        caller,
+      );
     }
     assert.equal(
-      reasonOf(decideImport({ imported: { ...imported, who: [] }, caller: US_WEB, call: GET })),
+      reasonOf(decideImport({ distrust: NO_DISTRUST, imported: { ...imported, who: [] }, caller: US_WEB, call: GET })),
       'denied-by-import',
     );
   });
 
   test('refuses an ambiguous path whoever asks', () => {
     const call = { ...GET, path: '/a/%2e%2e/b' };
-    assert.equal(reasonOf(decideImport({ imported, caller: US_WEB, call })), 'path-ambiguous');
+    assert.equal(reasonOf(decideImport({ distrust: NO_DISTRUST, imported, caller: US_WEB, call })), 'path-ambiguous');
   });
 });
 
@@ -197,7 +208,7 @@ suite('a connection', () => {
     caller = EU_WEB,
   ): Verdict => {
     const exported = { name: 'db', protocol, allow, origin: at(9) };
-    return decideExport({ exported, caller, peer: 'eu-west', call: connection });
+    return decideExport({ distrust: NO_DISTRUST, exported, caller, peer: 'eu-west', call: connection });
   };
 
   test('is admitted by peers and who', () => {
@@ -223,7 +234,7 @@ suite('a connection', () => {
     assert.equal(reasonOf(connect(all, 'http1')), 'protocol-mismatch');
     const call = (protocol: 'tcp' | 'tls', allow = all): string => {
       const exported = { name: 'db', protocol, allow, origin: at(9) };
-      return reasonOf(decideExport({ exported, caller: EU_WEB, peer: 'eu-west', call: GET }));
+      return reasonOf(decideExport({ distrust: NO_DISTRUST, exported, caller: EU_WEB, peer: 'eu-west', call: GET }));
     };
     assert.equal(call('tcp'), 'protocol-mismatch');
     assert.equal(call('tls'), 'protocol-mismatch');
@@ -232,15 +243,26 @@ suite('a connection', () => {
   });
 
   test('to an import is judged by who, once the peer has announced a service of connections', () => {
-    const imported = { name: 'eu-db', who: ['spiffe://us-east.example.org/ns/shop/**'], origin: at(5) };
+    const imported = {
+      name: 'eu-db',
+      peer: 'eu-west',
+      peerTrustDomain: EU,
+      who: ['spiffe://us-east.example.org/ns/shop/**'],
+      origin: at(5),
+    };
     const ask = (protocol: 'tcp' | 'tls' | 'grpc' | undefined, caller: typeof US_WEB): string =>
-      reasonOf(decideImport({ imported: { ...imported, protocol }, caller, call: connection }));
+      reasonOf(decideImport({ distrust: NO_DISTRUST, imported: { ...imported, protocol }, caller, call: connection }));
     for (const protocol of ['tcp', 'tls', undefined] as const) {
       assert.equal(ask(protocol, US_WEB), 'permit');
       assert.equal(ask(protocol, EU_WEB), 'denied-by-import');
     }
     assert.equal(ask('grpc', US_WEB), 'protocol-mismatch');
-    const call = decideImport({ imported: { ...imported, protocol: 'tls' }, caller: US_WEB, call: GET });
+    const call = decideImport({
+      distrust: NO_DISTRUST,
+      imported: { ...imported, protocol: 'tls' },
+      caller: US_WEB,
+      call: GET,
+    });
     assert.equal(reasonOf(call), 'protocol-mismatch');
   });
 });

@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { decideExport, decideImport } from '../../federation/policy/decide.ts';
 import { explainCall, type Explanation, type ExplainTarget } from '../../federation/policy/explain.ts';
 import { buildSnapshot } from '../../federation/snapshot/build.ts';
+import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { parseSpiffeId, type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import {
   at,
@@ -35,6 +36,7 @@ const { snapshot } = buildSnapshot({
   storedPeers: [],
   bundles: new Map([[EU, bundleOf(EU)]]),
   tainted: new Set(),
+  distrust: NO_DISTRUST,
   catalogues: new Map([['eu-west', catalogueOf({ orders: 'http1' }, 1_000)]]),
   nowMs: 1_000,
 });
@@ -58,13 +60,13 @@ suite('explain', () => {
     const calls = [CALL, { ...CALL, method: 'POST' }, { ...CALL, path: '/../x' }];
     for (const call of calls) {
       for (const exported of snapshot.exports.values()) {
-        const direct = decideExport({ exported, caller: EU_WEB, peer: 'eu-west', call });
+        const direct = decideExport({ distrust: NO_DISTRUST, exported, caller: EU_WEB, peer: 'eu-west', call });
         assert.deepEqual(explain(EU_WEB, { kind: 'export', name: exported.name }, call).verdict, direct);
-        const own = decideExport({ exported, caller: US_WEB, peer: 'self', call });
+        const own = decideExport({ distrust: NO_DISTRUST, exported, caller: US_WEB, peer: 'self', call });
         assert.deepEqual(explain(US_WEB, { kind: 'export', name: exported.name }, call).verdict, own);
       }
       for (const imported of snapshot.imports.values()) {
-        const direct = decideImport({ imported, caller: US_WEB, call });
+        const direct = decideImport({ distrust: NO_DISTRUST, imported, caller: US_WEB, call });
         assert.deepEqual(explain(US_WEB, { kind: 'import', name: imported.name }, call).verdict, direct);
       }
     }

@@ -17,6 +17,8 @@ import { PolicyReview } from '../../gateway/forward/policy-review.ts';
 import { View, Views } from '../../gateway/forward/view.ts';
 import { readRequestFields } from '../../gateway/headers/request-fields.ts';
 import { type ReasonCode } from '../../gateway/refusal/reason.ts';
+import { compileDistrust, type Distrust } from '../../trust-bundles/distrust/distrust.ts';
+import { distrustKindOf, parseTarget } from '../../trust-bundles/distrust/target.ts';
 import { edgeCallerId, parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { headOf } from '../support/call-heads.ts';
 import { testBudgets } from '../support/caller-budgets.ts';
@@ -89,6 +91,12 @@ function exportPlan(entry = INBOUND): ExportPlan {
   });
 }
 
+/** Of one target, as `kind name`. */
+function distrusting(target: string): Distrust {
+  const [kind, name = ''] = target.split(' ');
+  return compileDistrust([parseTarget(distrustKindOf(kind) ?? 'spiffe', name)]);
+}
+
 function refusal(plan: ImportPlan | ExportPlan, snapshot: Snapshot, authority: string): ReasonCode | undefined {
   const head = headOf([], { authority, path: '/a' });
   const view = new View(snapshot);
@@ -106,6 +114,10 @@ test('a call to an import is refused when the import is gone, leads elsewhere or
   assert.equal(of(importing({ peer: 'gone' })), 'no-route');
   assert.equal(of(importing({ hosts: ['alias.internal'] })), 'no-route');
   assert.equal(of(importing({ protocol: 'tcp' })), 'protocol-mismatch');
+  for (const target of ['spiffe spiffe://us.test/web', 'peer eu', 'domain us.test', 'domain eu.test'])
+    assert.equal(of({ ...IMPORTER, distrust: distrusting(target) }), 'quarantined', target);
+  for (const target of ['spiffe spiffe://us.test/we', 'peer us', 'domain test', 'export web'])
+    assert.equal(of({ ...IMPORTER, distrust: distrusting(target) }), undefined, target);
 });
 
 test('a call to an import goes on when that has another name, another rule of the same outcome, or is not confirmed', () => {
@@ -125,6 +137,11 @@ test('a call to an export is refused when the export is gone, hidden, or has no 
   const reads = [{ peers: ['us'], what: { http: [{ methods: ['GET'], paths: ['/b'] }] }, origin }];
   assert.equal(of(exporting({ allow: reads })), 'denied-by-export');
   assert.equal(of(exporting({ allow: [{ peers: ['us'], who: [WEB], origin }] })), undefined);
+  for (const target of ['spiffe spiffe://us.test/web', 'peer us', 'domain us.test', 'export web'])
+    assert.equal(of({ ...EXPORTER, distrust: distrusting(target) }), 'quarantined', target);
+  for (const target of ['spiffe spiffe://eu.test/**', 'peer eu', 'export we'])
+    assert.equal(of({ ...EXPORTER, distrust: distrusting(target) }), undefined, target);
+  assert.equal(of({ ...exporting({ allow: [] }), distrust: distrusting('export web') }), 'no-route', 'hidden');
 });
 
 test('a call of an edge is refused when its route is gone or leads elsewhere', () => {
@@ -137,20 +154,27 @@ test('a call of an edge is refused when its route is gone or leads elsewhere', (
   assert.equal(refusal(exportPlan(EDGE), { ...EXPORTER, routes: elsewhere }, 'web.example.com'), 'no-route');
 });
 
-test('what a change denies is cut after a grace, unless it was taken back meanwhile', () => {
+interface ReviewedCall extends Disposable {
+  readonly clock: ManualClock;
+  readonly live: LiveCalls;
+  readonly snapshots: ReplaceableSnapshot;
+  /** Verdict and reason of the calls that ended. */
+  readonly recorded: readonly string[];
+}
+
+/** A call of `web` to the import, under way, with a review that follows its snapshots. */
+function reviewedCall(): ReviewedCall {
   const clock = new ManualClock();
   const live = new LiveCalls();
   const snapshots = new ReplaceableSnapshot(IMPORTER);
-  const recorded: (string | undefined)[] = [];
+  const recorded: string[] = [];
   const sink = {
     record: ({ verdict, reason }: { verdict: string; reason: string | undefined }) =>
-      recorded.push(`${verdict} ${reason}`),
+      void recorded.push(`${verdict} ${reason}`),
   };
   const budgets = { outbound: BUDGETS, inbound: BUDGETS };
   const host: CallHost = { clock, live, budgets, deadlines: new Deadlines(clock), sink };
-  const views = new Views(snapshots);
-  using review = new PolicyReview({ snapshots, views, live, clock, log: silentLog });
-  assert.ok(review);
+  const review = new PolicyReview({ snapshots, views: new Views(snapshots), live, clock, log: silentLog });
   const head = headOf([['content-type', 'application/grpc']], {
     authority: 'web.eu.mesh.internal',
     path: '/a.B/C',
@@ -159,6 +183,12 @@ test('what a change denies is cut after a grace, unless it was taken back meanwh
   const stream = new FakeServerStream();
   enter(host, { stream, head, read: readRequestFields(head), end: true, entry: OUTBOUND }, importPlan());
   assert.equal(live.size, 1);
+  return { clock, live, snapshots, recorded, [Symbol.dispose]: () => review[Symbol.dispose]() };
+}
+
+test('what a change denies is cut after a grace, unless it was taken back meanwhile', () => {
+  using reviewed = reviewedCall();
+  const { clock, live, snapshots, recorded } = reviewed;
 
   const denied = importing({ who: [] });
   snapshots.replace(denied);
@@ -177,5 +207,25 @@ test('what a change denies is cut after a grace, unless it was taken back meanwh
   clock.advance(1);
   assert.equal(live.size, 0);
   assert.deepEqual(recorded, ['denial denied-by-import']);
+  assert.equal(clock.pending, 0);
+});
+
+test('what is quarantined is cut at once and with that reason, and nothing else is', () => {
+  using reviewed = reviewedCall();
+  const { clock, live, snapshots, recorded } = reviewed;
+  const quarantined = (name: string, trust: number): Snapshot => {
+    const distrust = compileDistrust([{ kind: 'spiffe', name }]);
+    return { ...IMPORTER, distrust, generations: { ...IMPORTER.generations, trust } };
+  };
+  snapshots.replace(quarantined('spiffe://us.test/other', 2));
+  assert.equal(live.size, 1, 'another caller');
+  const denied = importing({ who: [] });
+  snapshots.replace({ ...denied, distrust: quarantined('spiffe://us.test/another', 3).distrust });
+  assert.equal(live.size, 1, 'what policy denies has its grace');
+  snapshots.replace(IMPORTER);
+  clock.advance(2 * GRACE_MS);
+  snapshots.replace(quarantined('spiffe://us.test/*', 4));
+  assert.equal(live.size, 0);
+  assert.deepEqual(recorded, ['denial quarantined']);
   assert.equal(clock.pending, 0);
 });

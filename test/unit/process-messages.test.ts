@@ -26,6 +26,7 @@ import {
   type WorkerSettings,
 } from '../../gateway/process/worker-message.ts';
 import { type WorkerReport } from '../../gateway/process/worker-report.ts';
+import { compileDistrust } from '../../trust-bundles/distrust/distrust.ts';
 import { type CallCounts, type CallRow, LATENCY_BUCKETS } from '../../gateway/telemetry/call-counts.ts';
 import {
   bundleOf,
@@ -164,6 +165,7 @@ test('a snapshot reaches a worker whole', () => {
     storedPeers: [],
     bundles: new Map([US, EU].map((domain) => [domain, bundleOf(domain)])),
     tainted: new Set(['ab']),
+    distrust: compileDistrust([{ kind: 'peer', name: 'eu' }]),
     catalogues: new Map([['eu-west', catalogueOf({ orders: 'http1' }, 1)]]),
     nowMs: 1,
   });
