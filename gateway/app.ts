@@ -53,14 +53,14 @@ async function start(
 ): Promise<Omit<Gateway, 'stop'> & { readonly core: ControlCore }> {
   const { clock, log } = options;
   const core = await openControlCore(options, loaded.set, held);
-  const { ca, control, instance, joins, lifecycle } = core;
+  const { identity, control, instance, joins, lifecycle } = core;
   const starting = lifecycle.begin('start');
   const { linksPerPeer, listeners, accessLogFile: path } = loaded.set.mesh.spec;
   const runtime = held.use(await createRuntimeDirectory());
   const data = held.use(
     await openDataPlane({
       snapshots: control.snapshots,
-      svid: ca.svid,
+      svid: identity.svid,
       self: { instance: instance.id, epoch: instance.epoch, worker: 0, workers: 1 },
       linksPerPeer,
       jump: listeners.jump.address,

@@ -17,6 +17,7 @@ export interface RegistrationRefusal {
   readonly code:
     | 'name-reserved'
     | 'own-trust-domain'
+    | 'own-bundle-unknown'
     | 'trust-domain-taken'
     | 'name-taken'
     | 'shared-authority'
@@ -40,7 +41,9 @@ export interface BundleShelf {
 export interface RegistrationOptions {
   readonly store: Store;
   readonly bundles: BundleShelf;
-  readonly own: () => Bundle;
+  readonly trustDomain: TrustDomain;
+  /** Our own bundle, as far as it is known. */
+  readonly own: () => Bundle | undefined;
   /** Peers that YAML declares: those are not changed from here. */
   readonly declared: () => readonly { readonly name: string; readonly trustDomain: TrustDomain }[];
   readonly clock: Clock;
@@ -75,8 +78,7 @@ export class Registration {
     const { trustDomain, bundle } = identity;
     if (name === SELF_PEER)
       return refused('name-reserved', `no peer can be called ${SELF_PEER}: in rules that is our own mesh`);
-    const own = this.#options.own();
-    if (trustDomain === own.trustDomain)
+    if (trustDomain === this.#options.trustDomain)
       return refused('own-trust-domain', `${trustDomain} is the trust domain of this mesh`);
     const known = [...this.#options.declared(), ...(await this.#stored())];
     const holder = known.find((peer) => peer.trustDomain === trustDomain && peer.name !== name);
@@ -85,8 +87,13 @@ export class Registration {
     if (known.some((peer) => peer.name === name && peer.trustDomain !== trustDomain)) {
       return refused('name-taken', `the peer ${name} is another trust domain`);
     }
-    const others = [...this.#options.bundles.all().values(), own].filter((other) => other.trustDomain !== trustDomain);
-    const owner = sharedAuthority(bundle, others);
+    const own = this.#options.own();
+    if (own === undefined)
+      return refused(
+        'own-bundle-unknown',
+        'this mesh does not know its own bundle yet: its source of identity is away',
+      );
+    const owner = sharedAuthority(bundle, [...this.#options.bundles.all().values(), own]);
     if (owner !== undefined)
       return refused('shared-authority', `a root of ${trustDomain} is already bound to ${owner}`);
     const held = this.#options.bundles.get(trustDomain);

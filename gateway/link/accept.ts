@@ -77,7 +77,10 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   });
   const watches = [
     snapshot.watch(() => closeUntrusted(connections, options)),
-    svid.watch(() => turnAway(connections, clock)),
+    svid.watch((next) => {
+      if (next !== undefined) turnAway(connections, clock);
+      else for (const connection of connections) connection.finish();
+    }),
   ];
   return {
     address: listener.address,

@@ -83,7 +83,7 @@ export class LinkDialer implements AsyncDisposable {
     this.#options = options;
     this.#lifetime = new Lifetime((task, error) => options.log.error('link task failed', { task, error }));
     this.#lifetime.use(options.snapshot.watch(() => this.#follow()));
-    this.#lifetime.use(options.svid.watch(() => (this.#svidGeneration += 1)));
+    this.#lifetime.use(options.svid.watch((svid) => this.#svidChanged(svid !== undefined)));
     const { pool, clock, random = Math.random } = options;
     const replace = (link: DialledLink): void => this.#crowding.get(link)?.();
     this.#lifetime.use(new LinkSpread({ pool, clock, random, replace }));
@@ -128,6 +128,18 @@ export class LinkDialer implements AsyncDisposable {
       // What waits for a bundle would only be refused by ourselves.
       if (!this.#slots.has(slot.key) && now.bundles.has(slot.peer.trustDomain)) this.#start(slot);
     }
+  }
+
+  /** Without an SVID no link of ours takes another call; with one again, nobody waits for it. */
+  #svidChanged(isHeld: boolean): void {
+    this.#svidGeneration += 1;
+    if (!isHeld) for (const link of this.#options.pool.all()) link.retire();
+    else
+      for (const [key, slot] of this.#slots) {
+        if (this.#failures.get(key)?.code !== 'no-svid') continue;
+        slot.isWoken = true;
+        slot.wake();
+      }
   }
 
   #wanted(peers: Iterable<SnapshotPeer>): readonly Slot[] {

@@ -7,7 +7,7 @@ import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
 import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
-import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { heldSvid, type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type RequestHead } from '../message/head.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type ClientConnection, type ResponseReceiver, type StreamSender } from '../message/stream.ts';
@@ -73,13 +73,13 @@ export interface DialLinkOptions {
 
 /**
  * Dials one link. Throws what `connectMutualTls` throws, and `hello` (no or a wrong answer, also when the peer refused
- * our certificate), `version`, `untrusted`.
+ * our certificate), `version`, `untrusted`, `no-svid`.
  */
 export async function dialLink(options: DialLinkOptions): Promise<DialledLink> {
   const { peer, address, svid, clock, signal, lookup, buffers } = options;
   const judge = (chain: readonly Uint8Array[]): ReturnType<typeof verifyGatewayOf> =>
     verifyGatewayOf(options.snapshot(), peer.name, { chain, role: 'server', nowMs: clock.now() });
-  const ours = svid.current();
+  const ours = heldSvid(svid);
   const connection = await connectMutualTls({
     host: address.host,
     port: address.port,

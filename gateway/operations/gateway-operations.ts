@@ -11,6 +11,7 @@ import { SELF_PEER } from '../../federation/policy/rule.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
 import {
   type Condition,
   type GatewayOperations,
@@ -35,6 +36,7 @@ import { type Peering } from '../process/peering.ts';
 import { type Instance } from '../process/state.ts';
 import { type GatewaySample } from '../telemetry/sample.ts';
 import { bundleStatuses, earliestEndMs } from './bundles.ts';
+import { embeddedOnly } from './embedded.ts';
 import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
 import { processConditions } from './processes.ts';
 import { peerSample } from './sample.ts';
@@ -46,7 +48,8 @@ export interface GatewayParts {
   readonly startedAtMs: number;
   readonly instance: Instance;
   readonly storeAvailable: () => boolean;
-  readonly ca: EmbeddedCa;
+  readonly identity: IdentitySource;
+  readonly ca: EmbeddedCa | undefined;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
   readonly invites: InviteBook;
@@ -75,7 +78,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
   const bundleFacts = {
     poll: peering.poll.state.bind(peering.poll),
     get activeRoot(): string | undefined {
-      return ca.roots().find(({ phase }) => phase === 'active')?.fingerprint;
+      return ca?.roots().find(({ phase }) => phase === 'active')?.fingerprint;
     },
   };
   return {
@@ -104,8 +107,8 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     invite: (request) => invite(parts, request),
     join: (request) => joinPeer(parts, request),
     reload: () => configuration.reload(),
-    svid: async (request) => issueWorkloadSvid(ca, request),
-    rotate: ({ force }) => peering.rotation.rotate(force),
+    svid: async (request) => issueWorkloadSvid(embeddedOnly(ca, 'issues SVIDs'), request),
+    rotate: async ({ force }) => embeddedOnly(peering.rotation, 'has a root to rotate').rotate(force),
     explain: async (request) => describeCall(snapshot(), request),
     logLevel: () => log.level,
     setLogLevel: (level) => {
@@ -229,8 +232,8 @@ async function invite(parts: GatewayParts, request: InviteRequest): Promise<Issu
     });
   }
   const inviter = parts.self();
-  const { ca, clock, stopped: signal } = parts;
-  const reached = await reachUs({ self: inviter, svid: ca.svid, tainted: snapshot.tainted, clock, signal });
+  const { clock, identity, stopped: signal } = parts;
+  const reached = await reachUs({ self: inviter, svid: identity.svid, tainted: snapshot.tainted, clock, signal });
   const { id, token, expiresAtMs } = await parts.invites.issue({
     mesh: snapshot.mesh,
     inviter,
@@ -239,22 +242,21 @@ async function invite(parts: GatewayParts, request: InviteRequest): Promise<Issu
     approve: request.approve ?? false,
     ...(request.ttlSeconds === undefined ? {} : { ttlMs: request.ttlSeconds * 1000 }),
   });
-  const active = ca.roots().find(({ phase }) => phase === 'active');
   return {
     id,
     token,
     peer: request.peer,
     trustDomain: audience,
-    fingerprint: active?.fingerprint ?? '',
+    fingerprint: inviter.bundle.x509Authorities[0]?.fingerprint ?? '',
     addresses: reached,
     expiresAt: new Date(expiresAtMs).toISOString(),
   };
 }
 
 async function joinPeer(parts: GatewayParts, request: JoinRequest): Promise<JoinResult> {
-  const { ca, clock, registration, stopped } = parts;
+  const { clock, identity, registration, stopped } = parts;
   const { tainted } = parts.control.snapshots.current();
-  const own = { self: parts.self(), svid: ca.svid, registration, tainted };
+  const own = { self: parts.self(), svid: identity.svid, registration, tainted };
   const outcome = await join({ ...request, ...own, clock, signal: stopped });
   await parts.peers.refresh();
   return outcome;

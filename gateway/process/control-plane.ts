@@ -22,6 +22,7 @@ import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
 import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
 import { selfTestChainGetter } from '../../trust-bundles/tls/self-test.ts';
 import { type GatewayOperations, type ListenerStatus } from '../admin/operations.ts';
 import { openAdminServer } from '../admin/server.ts';
@@ -36,6 +37,7 @@ import { type DataSide } from './data-side.ts';
 import { readEdges } from './edge-credentials.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { activeFirst, meshIdentity } from './mesh-identity.ts';
+import { awaitSvid, knownBundle } from './own-identity.ts';
 import { startPeering } from './peering.ts';
 import { type Instance, openState } from './state.ts';
 
@@ -54,7 +56,8 @@ export type LoadedDocuments = FirstDocuments;
 /** The parts that need no listener: state, trust, peers and the snapshot. */
 export interface ControlCore {
   readonly lifecycle: Lifecycle;
-  readonly ca: EmbeddedCa;
+  readonly identity: IdentitySource;
+  readonly ca: EmbeddedCa | undefined;
   readonly instance: Instance;
   readonly storeAvailable: () => boolean;
   readonly bundles: BundleSet;
@@ -86,20 +89,24 @@ export async function openControlCore(
   const { spec } = set.mesh;
   log.level = options.logLevel ?? spec.logLevel;
   const state = held.use(await openState(spec, clock, log));
-  const { store, ca, instance } = state;
-  const own = (): Bundle => ca.bundle();
-  const bundles = held.use(await BundleSet.open({ store, log, own }));
+  const { store, identity, ca, instance } = state;
+  const { trustDomain } = spec;
+  const own = (): Bundle | undefined => identity.bundle();
+  const bundles = held.use(await BundleSet.open({ store, log, own, trustDomain }));
   const peers = held.use(await PeerBook.open(store, log));
-  const control = held.use(new Control({ set, ca, bundles, peers, catalogues, clock, log }));
+  const control = held.use(new Control({ set, identity, bundles, peers, catalogues, clock, log }));
   await control.apply(set);
   const declared = (): readonly { readonly name: string; readonly trustDomain: TrustDomain }[] =>
     control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));
   const invites = new InviteBook(store, clock);
-  const registration = new Registration({ store, bundles, own, declared, clock });
+  const registration = new Registration({ store, bundles, trustDomain, own, declared, clock });
   const tainted = (): ReadonlySet<string> => control.snapshots.current().tainted;
   const reach = joinerReach({ jump: spec.listeners.jump.address, clock });
+  const lifecycle = new Lifecycle({ clock, log });
+  held.use(awaitSvid({ identity, lifecycle, log }));
   return {
-    lifecycle: new Lifecycle({ clock, log }),
+    lifecycle,
+    identity,
     ca,
     instance,
     storeAvailable: () => state.storeAvailable(),
@@ -140,12 +147,19 @@ export async function openControlPlane(
 ): Promise<ControlPlane> {
   const { clock, directory, log } = options;
   const { core, data, loaded, bindOf } = parts;
-  const { ca, control } = core;
+  const { ca, control, identity } = core;
   const startedAtMs = clock.now();
   const peering = held.use(await startPeering({ ...core, ...parts, clock, log }));
   const { address } = loaded.set.mesh.spec.listeners.bundle;
   const bundle = held.use(
-    await serveBundle({ address, bind: bindOf?.('bundle'), svid: ca.svid, bundle: () => ca.bundle(), log, clock }),
+    await serveBundle({
+      address,
+      bind: bindOf?.('bundle'),
+      svid: identity.svid,
+      bundle: () => identity.bundle(),
+      log,
+      clock,
+    }),
   );
   const bound = { jump: parts.jump, bundle: bundle.address };
   const apply = (set: ResourceSet): Promise<void> => applyDocuments(options, parts, set);
@@ -166,7 +180,7 @@ export async function openControlPlane(
     peering,
     data,
     listeners: () => listeners,
-    self: () => meshIdentity(control.resources.mesh.spec, bound, activeFirst(ca.bundle(), activeRootOf(ca))),
+    self: () => meshIdentity(control.resources.mesh.spec, bound, activeFirst(knownBundle(identity), activeRootOf(ca))),
     stopped: stopped.signal,
     clock,
     log,
@@ -214,8 +228,8 @@ async function applyDocuments(
   data.setLogLevel(log.level);
 }
 
-function activeRootOf(ca: EmbeddedCa): string | undefined {
-  return ca.roots().find(({ phase }) => phase === 'active')?.fingerprint;
+function activeRootOf(ca: EmbeddedCa | undefined): string | undefined {
+  return ca?.roots().find(({ phase }) => phase === 'active')?.fingerprint;
 }
 
 /** From package.json, which stands above these folders in a checkout and above dist/ in a package. */

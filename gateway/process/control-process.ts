@@ -170,7 +170,7 @@ class ControlProcess {
     return listen(drainMs);
   }
 
-  #openSide({ ca, control, instance }: ControlCore, { loaded, calls, bound, runtime }: Opened): WorkerSide {
+  #openSide({ identity, control, instance }: ControlCore, { loaded, calls, bound, runtime }: Opened): WorkerSide {
     const { spec } = loaded.set.mesh;
     const side = new WorkerSide({
       relay: (target, bytes) => this.#channel.relay(target, bytes),
@@ -188,9 +188,9 @@ class ControlProcess {
       clock: systemClock,
       log: this.#log,
     });
-    side.replaceSvid(ca.svid.current());
+    side.replaceSvid(identity.svid.current());
     side.replaceSnapshot(control.snapshots.current());
-    this.#held.use(ca.svid.watch((svid) => side.replaceSvid(svid)));
+    this.#held.use(identity.svid.watch((svid) => side.replaceSvid(svid)));
     this.#held.use(control.snapshots.watch((snapshot) => side.replaceSnapshot(snapshot)));
     this.#side = side;
     this.#processesChanged(this.#processes);

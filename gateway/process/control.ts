@@ -14,13 +14,13 @@ import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
-import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
 import { readBundleFile } from '../../trust-bundles/source/bundle-file.ts';
 
 /** What control is made of. */
 export interface ControlOptions {
   readonly set: ResourceSet;
-  readonly ca: EmbeddedCa;
+  readonly identity: IdentitySource;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
   /** What peers had announced to the process before this one, by name. */
@@ -47,7 +47,7 @@ export class Control implements Disposable {
     this.#snapshots = new ReplaceableSnapshot(first.snapshot);
     this.#conditions = first.conditions;
     const rebuild = (): void => this.#rebuild();
-    this.#watches = [options.ca.watch(rebuild), options.bundles.watch(rebuild), options.peers.watch(rebuild)];
+    this.#watches = [options.identity.watch(rebuild), options.bundles.watch(rebuild), options.peers.watch(rebuild)];
     this.#scheduleRevisit(first.revisitAtMs);
   }
 
@@ -138,12 +138,15 @@ export class Control implements Disposable {
   }
 
   #build(previous?: ReturnType<SnapshotSource['current']>): BuiltSnapshot {
-    const { bundles, ca, clock, peers } = this.#options;
-    const own = ca.bundle();
+    const { bundles, clock, identity, peers } = this.#options;
+    const own = identity.bundle();
     return buildSnapshot({
       set: this.#set,
       storedPeers: peers.all(),
-      bundles: new Map<TrustDomain, Bundle>([...bundles.all(), [own.trustDomain, own]]),
+      bundles: new Map<TrustDomain, Bundle>([
+        ...bundles.all(),
+        ...(own === undefined ? [] : [[own.trustDomain, own] as const]),
+      ]),
       // Nothing fills it yet: no key is quarantined.
       tainted: new Set(),
       distrust: NO_DISTRUST,

@@ -30,7 +30,7 @@ const RANDOM_STEPS = 2 ** 32;
 /** What peering is made of. */
 export interface PeeringOptions {
   readonly control: Control;
-  readonly ca: EmbeddedCa;
+  readonly ca: EmbeddedCa | undefined;
   readonly bundles: BundleSet;
   readonly instance: Instance;
   readonly data: DataSide;
@@ -45,7 +45,8 @@ export interface PeeringOptions {
 export interface Peering extends AsyncDisposable {
   readonly poll: BundlePoll;
   readonly supervisor: PeeringSupervisor;
-  readonly rotation: Rotation;
+  /** `undefined` where our roots are not ours to rotate. */
+  readonly rotation: Rotation | undefined;
 }
 
 /** Starts everything that speaks to peers but their links. Throws `listen-failed`. */
@@ -66,10 +67,11 @@ export async function startPeering(options: PeeringOptions): Promise<Peering> {
       onCatalogue: (peer, catalogue) => control.announce(peer, catalogue),
       onBundleNudge: (peer) => nudge(control.snapshots.current(), peer, poll),
       onTerminated: (peer, tombstone) => log.warn('the peer has removed this mesh', { peer, tombstone }),
-      onStatus: () => void rotation.peersChanged(),
+      onStatus: () => void rotation?.peersChanged(),
     }),
   );
-  const rotation = new Rotation({ ca, snapshots: control.snapshots, peering: (peer) => supervisor.status(peer), log });
+  const rotation =
+    ca && new Rotation({ ca, snapshots: control.snapshots, peering: (peer) => supervisor.status(peer), log });
   held.use(
     await servePeering({
       socketPath: runtime.serverSocket,
@@ -92,7 +94,7 @@ interface Followers {
   readonly options: PeeringOptions;
   readonly poll: BundlePoll;
   readonly supervisor: PeeringSupervisor;
-  readonly rotation: Rotation;
+  readonly rotation: Rotation | undefined;
 }
 
 /** Tells each part of what the others changed, until disposed of. */
@@ -116,7 +118,7 @@ function followSnapshots(followers: Followers): AsyncDisposable {
       for (const name of control.snapshots.current().peers.keys()) {
         if (supervisor.status(name)?.state === 'active') control.confirm(name);
       }
-      await rotation.peersChanged();
+      await rotation?.peersChanged();
     }
   });
   follow(control.snapshots.current());

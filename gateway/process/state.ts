@@ -17,6 +17,7 @@ import { type Store } from '../../base/store/store.ts';
 import { readSecretFile } from '../../base/store/secret-file.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
 import { openEmbeddedCa, type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
 
 /** This instance of the gateway. */
 export interface Instance {
@@ -29,7 +30,9 @@ export interface Instance {
 /** The open state. */
 export interface GatewayState extends AsyncDisposable {
   readonly store: Store;
-  readonly ca: EmbeddedCa;
+  readonly identity: IdentitySource;
+  /** The same as `identity` where it is the embedded CA, which can issue and rotate. */
+  readonly ca: EmbeddedCa | undefined;
   readonly instance: Instance;
   /** Whether the store answered when it was last asked; files always do. */
   storeAvailable(): boolean;
@@ -69,7 +72,7 @@ export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Prom
   const instance = await nextBoot(path, last);
   const kept = held.move();
   const storeAvailable = (): boolean => availability.store;
-  return { store, ca, instance, storeAvailable, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { store, identity: ca, ca, instance, storeAvailable, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 interface StoreSurroundings {

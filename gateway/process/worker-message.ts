@@ -17,8 +17,8 @@ import { readReport, type WorkerReport } from './worker-report.ts';
 export type ToWorker =
   /** Answered by `applied` with the same sequence. */
   | { readonly kind: 'snapshot'; readonly sequence: number; readonly snapshot: Snapshot }
-  /** Never the CA's key: only what the jump port shows. */
-  | { readonly kind: 'svid'; readonly svid: X509Svid }
+  /** Never the CA's key: only what the jump port shows, or that there is none. */
+  | { readonly kind: 'svid'; readonly svid: X509Svid | undefined }
   | { readonly kind: 'settings'; readonly settings: WorkerSettings }
   /** Which workers have a link to which peer. */
   | { readonly kind: 'holders'; readonly holders: ReadonlyMap<string, readonly number[]> }
@@ -47,7 +47,7 @@ export type FromWorker =
 
 /** Writes what control says. */
 export function writeToWorker(message: ToWorker): Uint8Array {
-  if (message.kind !== 'svid') return serialize(message);
+  if (message.kind !== 'svid' || message.svid === undefined) return serialize(message);
   const { key, ...rest } = message.svid;
   return serialize({ kind: message.kind, svid: { ...rest, key: key.export({ type: 'pkcs8', format: 'der' }) } });
 }
@@ -62,6 +62,7 @@ export function readToWorker(bytes: Uint8Array): ToWorker | undefined {
       return isCount(sequence) && isSnapshot(snapshot) ? { kind, sequence, snapshot } : undefined;
     }
     case 'svid': {
+      if ('svid' in record && record['svid'] === undefined) return { kind, svid: undefined };
       const svid = readSvid(record['svid']);
       return svid && { kind, svid };
     }

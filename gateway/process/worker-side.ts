@@ -74,8 +74,8 @@ export class WorkerSide implements DataSide, Disposable {
     this.#tell({ kind: 'snapshot', sequence: this.#sequence, snapshot });
   }
 
-  /** Workers show it from when they have it. */
-  replaceSvid(svid: X509Svid): void {
+  /** Workers show it from when they have it; without one they make and take no links. */
+  replaceSvid(svid: X509Svid | undefined): void {
     this.#tell({ kind: 'svid', svid });
   }
 

@@ -28,12 +28,12 @@ test('a mesh that has run before and has lost its CA refuses to make another one
   try {
     const spec = await meshIn(directory);
     const first = await openState(spec, systemClock, silentLog);
-    const [root] = first.ca.roots();
+    const [root] = first.ca!.roots();
     assert.equal(first.instance.epoch, 1n);
     await first[Symbol.asyncDispose]();
 
     const second = await openState(spec, systemClock, silentLog);
-    assert.equal(second.ca.roots()[0]?.fingerprint, root?.fingerprint);
+    assert.equal(second.ca!.roots()[0]?.fingerprint, root?.fingerprint);
     assert.deepEqual([second.instance.id, second.instance.epoch], [first.instance.id, 2n]);
     await second[Symbol.asyncDispose]();
 

@@ -63,8 +63,9 @@ const failing = async (gateway: TestGateway, prefix: string): Promise<Registrati
     [Symbol.asyncDispose]: async () => undefined,
   };
   const own = (): typeof domain.bundle => domain.bundle;
-  const bundles = await BundleSet.open({ store: broken, log: silentLog, own });
-  return new Registration({ store: broken, bundles, own, declared: () => [], clock: systemClock });
+  const { trustDomain } = domain;
+  const bundles = await BundleSet.open({ store: broken, log: silentLog, own, trustDomain });
+  return new Registration({ store: broken, bundles, trustDomain, own, declared: () => [], clock: systemClock });
 };
 
 /** An address that refuses connections. */

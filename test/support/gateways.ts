@@ -112,10 +112,11 @@ export async function startGateway(
     ...hello,
   };
   const runtime = lifetime.use(await createRuntimeDirectory());
-  const bundles = lifetime.use(await BundleSet.open({ store, log: silentLog, own: () => domain.bundle }));
+  const ours = { trustDomain: domain.trustDomain, own: () => domain.bundle };
+  const bundles = lifetime.use(await BundleSet.open({ store, log: silentLog, ...ours }));
   const invites = new InviteBook(store, systemClock);
   const declared = (): [] => [];
-  const registration = new Registration({ store, bundles, own: () => domain.bundle, declared, clock: systemClock });
+  const registration = new Registration({ store, bundles, ...ours, declared, clock: systemClock });
   const reach = joinerReach({ jump: { kind: 'tcp', host: '127.0.0.1', port: 0 }, clock: systemClock });
   const tainted = (): ReadonlySet<string> => snapshots.current().tainted;
   const joinParts = { invites, registration, tainted, clock: systemClock, log: silentLog, reach };

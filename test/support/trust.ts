@@ -59,14 +59,14 @@ export function trustIn(...domains: readonly TestDomain[]): TrustStore {
   return { bundles: bundleMap(...domains), tainted: new Set() };
 }
 
-/** An {@link SvidSource} that rotates when told. */
+/** An {@link SvidSource} that rotates when told, also to none. */
 export interface TestSvidSource extends SvidSource {
-  rotate(svid: X509Svid): void;
+  rotate(svid: X509Svid | undefined): void;
 }
 
 /** A source of `svid`. */
-export function svidSource(svid: X509Svid): TestSvidSource {
-  const listeners = new Set<(svid: X509Svid) => void>();
+export function svidSource(svid?: X509Svid): TestSvidSource {
+  const listeners = new Set<(svid: X509Svid | undefined) => void>();
   let current = svid;
   return {
     current: () => current,

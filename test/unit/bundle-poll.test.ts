@@ -25,7 +25,12 @@ interface Bench extends AsyncDisposable {
 
 async function bench(): Promise<Bench> {
   const clock = new ManualClock();
-  const set = await BundleSet.open({ store: memoryStore(), log: silentLog, own: () => OURS.bundle });
+  const set = await BundleSet.open({
+    store: memoryStore(),
+    log: silentLog,
+    own: () => OURS.bundle,
+    trustDomain: OURS.trustDomain,
+  });
   const fetches: PromiseWithResolvers<Bundle>[] = [];
   const fetch = (): Promise<Bundle> => {
     const fetching = Promise.withResolvers<Bundle>();

@@ -8,12 +8,8 @@ import { test } from 'node:test';
 import { silentLog } from '../../base/log.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { parseSpiffeId, trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
-import {
-  type EmbeddedCa,
-  type EmbeddedCaOptions,
-  type EmbeddedChange,
-  openEmbeddedCa,
-} from '../../trust-bundles/source/embedded.ts';
+import { type EmbeddedCa, type EmbeddedCaOptions, openEmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type IdentityChange } from '../../trust-bundles/source/identity-source.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -51,7 +47,7 @@ function verdict(svid: X509Svid, bundle: Bundle, nowMs: number): string {
 }
 
 /** Waits for the next change of that kind. */
-function changed(ca: EmbeddedCa, kind: EmbeddedChange): Promise<void> {
+function changed(ca: EmbeddedCa, kind: IdentityChange): Promise<void> {
   return new Promise((resolve) => {
     const watch = ca.watch((change) => {
       if (change !== kind) return;
@@ -220,7 +216,7 @@ test('the gateway svid is renewed at half of its life', async () => {
   await using state = await rig();
   await using ca = await state.open({ svidTtlMs: HOUR_MS });
   const first = ca.svid.current();
-  const seen: X509Svid[] = [];
+  const seen: (X509Svid | undefined)[] = [];
   const watch = ca.svid.watch((svid) => seen.push(svid));
   await advanceUntil(state.clock, 29 * MINUTE_MS, () => state.clock.now() % HOUR_MS === 29 * MINUTE_MS);
   assert.equal(ca.svid.current(), first);

@@ -183,12 +183,17 @@ test('an SVID reaches a worker with a key that signs', () => {
   const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const svid = { id: US_WEB, chain: [new Uint8Array([1])], key, notBeforeMs: 1, notAfterMs: 2 };
   const read = readToWorker(writeToWorker({ kind: 'svid', svid }));
-  assert.ok(read?.kind === 'svid');
+  assert.ok(read?.kind === 'svid' && read.svid !== undefined);
   assert.ok(read.svid.key.equals(key));
   assert.deepEqual(
     { ...read.svid, key: 0, chain: read.svid.chain.map((each) => [...each]) },
     { ...svid, key: 0, chain: [[1]] },
   );
+});
+
+test('that the SVID is gone reaches a worker, and a damaged SVID is not taken for that', () => {
+  assert.deepEqual(readToWorker(writeToWorker({ kind: 'svid', svid: undefined })), { kind: 'svid', svid: undefined });
+  assert.equal(readToWorker(serialize({ kind: 'svid', svid: { id: US_WEB, chain: [] } })), undefined);
 });
 
 test('control is read in the exact forms', () => {

@@ -22,13 +22,18 @@ test('no mesh is registered under the name that stands for our own, and another 
   const { trustDomain } = bundle;
   const bundleEndpoint = { kind: 'link' } as const;
   const identity = { trustDomain, gatewayId: gatewayIdOf(trustDomain), addresses: [], bundleEndpoint, bundle };
+  let known: typeof own | undefined = own;
   const registration = new Registration({
     store,
     bundles: shelf,
-    own: () => own,
+    trustDomain: own.trustDomain,
+    own: () => known,
     declared: () => [],
     clock: systemClock,
   });
   assert.equal((await registration.check({ name: 'self', identity, replace: true }))?.code, 'name-reserved');
   assert.equal(await registration.check({ name: 'b', identity, replace: false }), undefined);
+  known = undefined;
+  const unjudged = await registration.check({ name: 'b', identity, replace: false });
+  assert.equal(unjudged?.code, 'own-bundle-unknown', 'it may hold a root of ours');
 });

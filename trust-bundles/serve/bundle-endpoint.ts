@@ -14,7 +14,7 @@ import { type BindServer, bindServer, type ServerAddress } from '../../base/net/
 import { credentialsOf, serverTlsContext } from '../tls/context.ts';
 import { tlsReason } from '../tls/failure.ts';
 import { RefusalLog } from '../tls/refusal-log.ts';
-import { type SvidSource } from '../x509/svid.ts';
+import { type SvidSource, type X509Svid } from '../x509/svid.ts';
 
 /** What to serve, and where. */
 export interface BundleEndpointServerOptions {
@@ -23,8 +23,8 @@ export interface BundleEndpointServerOptions {
   readonly bind?: BindServer | undefined;
   /** The endpoint's own identity; new handshakes follow its rotation. */
   readonly svid: SvidSource;
-  /** The newest bundle, asked for at every request: nothing stale after a rotation. */
-  readonly bundle: () => Bundle;
+  /** The newest bundle, asked for at every request: nothing stale after a rotation. 503 while it is not known: an empty one would revoke all. */
+  readonly bundle: () => Bundle | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   readonly limits?: Partial<BundleEndpointLimits>;
@@ -61,7 +61,7 @@ export async function serveBundle(options: BundleEndpointServerOptions): Promise
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const application = fastify({
     https: {
-      ...serverTlsContext(credentialsOf(options.svid.current())),
+      ...contextOf(options.svid.current()),
       ALPNProtocols: ['http/1.1'],
       requestCert: false,
       handshakeTimeout: limits.handshakeTimeoutMs,
@@ -108,7 +108,7 @@ interface Routes {
 }
 
 /** Everything is decided before a body would be read, so that no method and no content type has a way of its own. */
-function addRoute(application: Routes, bundle: () => Bundle): void {
+function addRoute(application: Routes, bundle: BundleEndpointServerOptions['bundle']): void {
   const render = documentRenderer();
   application.addHook('onRequest', async (request, reply) => {
     const path = request.url.split('?', 1)[0];
@@ -116,7 +116,9 @@ function addRoute(application: Routes, bundle: () => Bundle): void {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return reply.code(405).headers({ allow: 'GET, HEAD', connection: 'close' }).send();
     }
-    const { body, etag } = render(bundle());
+    const newest = bundle();
+    if (newest === undefined) return reply.code(503).header('connection', 'close').send();
+    const { body, etag } = render(newest);
     void reply.headers({ etag, 'cache-control': 'no-cache' });
     if (request.headers['if-none-match']?.split(/,\s*/).includes(etag) === true) return reply.code(304).send();
     void reply.header('content-type', 'application/json');
@@ -142,9 +144,13 @@ function documentRenderer(): (bundle: Bundle) => { readonly body: Buffer; readon
 function followRotation(server: Server, options: BundleEndpointServerOptions): Disposable {
   return options.svid.watch((svid) => {
     try {
-      server.setSecureContext(serverTlsContext(credentialsOf(svid)));
+      server.setSecureContext(contextOf(svid));
     } catch (error) {
       options.log.error('new svid is unusable, keeping the old one', { error });
     }
   });
+}
+
+function contextOf(svid: X509Svid | undefined): ReturnType<typeof serverTlsContext> {
+  return serverTlsContext(svid === undefined ? {} : credentialsOf(svid));
 }

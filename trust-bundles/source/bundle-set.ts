@@ -22,15 +22,18 @@ export type Offer =
 export interface BundleSetOptions {
   readonly store: Store;
   readonly log: Logger;
-  /** Our own bundle now: its keys may stand in no other domain's bundle (Trust Domain and Bundle §6.2). */
-  readonly own: () => Bundle;
+  /** Our own bundle as far as it is known: its keys may stand in no other domain's bundle (Trust Domain and Bundle §6.2). */
+  readonly own: () => Bundle | undefined;
+  /** Ours: nobody else's to tell. */
+  readonly trustDomain: TrustDomain;
 }
 
 /** The newest bundle of each peer's trust domain, in memory and in the store. */
 export class BundleSet implements AsyncDisposable {
   readonly #store: Store;
   readonly #log: Logger;
-  readonly #own: () => Bundle;
+  readonly #own: () => Bundle | undefined;
+  readonly #trustDomain: TrustDomain;
   readonly #bundles = new Map<TrustDomain, Bundle>();
   readonly #listeners = new Set<() => void>();
   #subscription: Disposable | undefined;
@@ -40,6 +43,7 @@ export class BundleSet implements AsyncDisposable {
     this.#store = options.store;
     this.#log = options.log;
     this.#own = options.own;
+    this.#trustDomain = options.trustDomain;
   }
 
   /** Reads what the store holds. A row that cannot be read is left out and logged: that domain is untrusted until a good bundle comes. */
@@ -78,8 +82,9 @@ export class BundleSet implements AsyncDisposable {
    * holds a key of another domain. `replace` is an operator's word that the domain starts anew: order no longer counts.
    */
   async offer(bundle: Bundle, options: { readonly replace?: boolean } = {}): Promise<Offer> {
-    const others = [...this.#bundles.values(), this.#own()].filter((other) => other.trustDomain !== bundle.trustDomain);
-    if (bundle.trustDomain === this.#own().trustDomain) {
+    const own = this.#own();
+    const others = [...this.#bundles.values(), ...(own === undefined ? [] : [own])];
+    if (bundle.trustDomain === this.#trustDomain) {
       return { kind: 'refused', code: 'bundle-own-domain', message: 'a bundle of our own trust domain was offered' };
     }
     const owner = sharedAuthority(bundle, others);

@@ -3,7 +3,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Clock } from '../../base/clock.ts';
-import { JumpgateError, invariant } from '../../base/errors.ts';
+import { codeOf, invariant, JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { type Bundle } from '../bundle/bundle.ts';
 import { isReserved, pathOf, type SpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
@@ -20,6 +20,12 @@ import {
 import { readRootSet, ROOTS_MAX, type RootSet, type StoredRoot, writeRootSet } from '../rotation/root-file.ts';
 import { createRoot, issueSvid } from '../x509/issue.ts';
 import { type SvidSource, type X509Svid } from '../x509/svid.ts';
+import {
+  type IdentityChange,
+  type IdentityProblem,
+  type IdentitySource,
+  type IdentityStatus,
+} from './identity-source.ts';
 
 /** How to open. */
 export interface EmbeddedCaOptions {
@@ -40,13 +46,15 @@ export interface EmbeddedCaOptions {
   readonly log: Logger;
 }
 
-/** What changed: the gateway's SVID, or the roots and with them the bundle. */
-export type EmbeddedChange = 'svid' | 'bundle';
+/** The source of a CA's own SVID. */
+interface IssuedSvidSource extends SvidSource {
+  current(): X509Svid;
+}
 
 /** An open embedded CA. */
-export interface EmbeddedCa extends AsyncDisposable {
-  /** The gateway's SVID, renewed at half of its life and when another root is activated. */
-  readonly svid: SvidSource;
+export interface EmbeddedCa extends IdentitySource {
+  /** The gateway's SVID, renewed at half of its life and when another root is activated; there always is one. */
+  readonly svid: IssuedSvidSource;
   /** Our own roots; sequence max(previous + 1, unix seconds) at each change, never the same for two contents. */
   bundle(): Bundle;
   /**
@@ -60,8 +68,6 @@ export interface EmbeddedCa extends AsyncDisposable {
   activateRoot(): Promise<RootStatus>;
   /** All published roots. */
   roots(): readonly RootStatus[];
-  /** Calls `listener` after each change, until disposed of. */
-  watch(listener: (change: EmbeddedChange) => void): Disposable;
 }
 
 /** A root without its key. */
@@ -99,17 +105,18 @@ export async function openEmbeddedCa(options: EmbeddedCaOptions): Promise<Embedd
 }
 
 class FileCa implements EmbeddedCa {
-  readonly svid: SvidSource;
+  readonly svid: IssuedSvidSource;
   readonly #path: string;
   readonly #options: EmbeddedCaOptions;
   readonly #svidTtlMs: number;
-  readonly #listeners = new Set<(change: EmbeddedChange) => void>();
+  readonly #listeners = new Set<(change: IdentityChange) => void>();
   #set: RootSet;
   #bundle: Bundle;
   #svid: X509Svid | undefined;
   #renewAtMs = 0;
   #timer: Disposable | undefined;
   #ended = false;
+  #problem: IdentityProblem | undefined;
   /** Changes of the set run one after another. */
   #tail: Promise<void> = Promise.resolve();
 
@@ -147,6 +154,10 @@ class FileCa implements EmbeddedCa {
     return this.#bundle;
   }
 
+  status(): IdentityStatus {
+    return { kind: 'embedded', from: this.#path, problem: this.#problem };
+  }
+
   roots(): readonly RootStatus[] {
     return this.#set.roots.map(statusOf);
   }
@@ -176,9 +187,9 @@ class FileCa implements EmbeddedCa {
     return this.#exclusively(() => this.#activate());
   }
 
-  watch(listener: (change: EmbeddedChange) => void): Disposable {
+  watch(listener: (change: IdentityChange) => void): Disposable {
     // A function of its own, so that the same listener can watch twice.
-    const entry = (change: EmbeddedChange): void => listener(change);
+    const entry = (change: IdentityChange): void => listener(change);
     this.#listeners.add(entry);
     return {
       [Symbol.dispose]: () => {
@@ -290,9 +301,16 @@ class FileCa implements EmbeddedCa {
     const delayMs = Math.max(CHECK_INTERVAL_MS_MIN, Math.min(dueMs, CHECK_INTERVAL_MS_MAX));
     this.#timer = this.#options.clock.after(delayMs, () => {
       void this.#exclusively(() => this.#check())
-        .catch((error: unknown) => this.#options.log.error('embedded ca cannot rotate, trying again', { error }))
+        .then(() => (this.#problem = undefined))
+        .catch((error: unknown) => this.#failed(error))
         .then(() => this.#arm());
     });
+  }
+
+  #failed(error: unknown): void {
+    const sinceMs = this.#problem?.sinceMs ?? this.#options.clock.now();
+    this.#problem = { code: codeOf(error) ?? 'internal', message: messageOf(error), sinceMs };
+    this.#options.log.error('embedded ca cannot rotate, trying again', { error });
   }
 
   #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -304,7 +322,7 @@ class FileCa implements EmbeddedCa {
     return result;
   }
 
-  #tell(change: EmbeddedChange): void {
+  #tell(change: IdentityChange): void {
     for (const listener of [...this.#listeners]) {
       try {
         listener(change);

@@ -186,7 +186,7 @@ export function checkCredentials(credentials: TlsCredentials): void {
 function usable<T>(context: SecureContextOptions, build: () => T): T {
   try {
     // Node takes an empty text for no certificate at all, and would fail every handshake instead.
-    if (!context.cert || !context.key) throw new Error('certificate or key is empty');
+    if (context.cert === '' || context.key === '') throw new Error('certificate or key is empty');
     return build();
   } catch (cause) {
     throw new JumpgateError(

@@ -5,7 +5,7 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { type VerificationFailure, type VerifiedIdentity } from '../verify/verified-identity.ts';
-import { type SvidSource } from '../x509/svid.ts';
+import { heldSvid, type SvidSource } from '../x509/svid.ts';
 import { type ChainVerifier, type VerifiedConnection } from './connection.ts';
 import { mutualTlsContext, oneWayClientContext } from './context.ts';
 import { dial, type Lookup, reasonOf } from './dial.ts';
@@ -45,10 +45,12 @@ type AlpnAnswer = 'required' | 'optional';
 /**
  * Dials mutual TLS 1.3. Connected does not mean accepted: in TLS 1.3 the server may still refuse our certificate, so
  * wait for an answer of its protocol. Throws `dns`, `tcp`, `tls`, `untrusted`, `alpn` or `timeout` (the rejection
- * of the verifier is the cause of `untrusted`, with its own code), or the signal's reason.
+ * of the verifier is the cause of `untrusted`, with its own code), `no-svid`, or the signal's reason.
  */
-export function connectMutualTls(options: MutualTlsConnectOptions): Promise<VerifiedConnection> {
-  return establish(options, () => mutualTlsContext(options.svid.current()), 'required');
+export async function connectMutualTls(options: MutualTlsConnectOptions): Promise<VerifiedConnection> {
+  // Before anybody is troubled with a connection that cannot come to anything.
+  heldSvid(options.svid);
+  return establish(options, () => mutualTlsContext(heldSvid(options.svid)), 'required');
 }
 
 /** Dials one-way TLS 1.2 or 1.3 without a client certificate; a server that ignores ALPN is accepted. Throws as {@link connectMutualTls}. */

@@ -38,10 +38,11 @@ const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTI
 /**
  * Context of either side of mutual TLS: 1.3 only. `ca` is deliberately empty: OpenSSL proves possession of the key and
  * judges nothing, so there is no union of roots to poison, no list of names to leak, and no public roots by default.
+ * Without an SVID a server refuses every handshake.
  */
-export function mutualTlsContext(svid: X509Svid): SecureContextOptions {
+export function mutualTlsContext(svid: X509Svid | undefined): SecureContextOptions {
   return {
-    ...credentialsOf(svid),
+    ...(svid === undefined ? {} : credentialsOf(svid)),
     ca: [],
     minVersion: 'TLSv1.3',
     maxVersion: 'TLSv1.3',
@@ -50,8 +51,8 @@ export function mutualTlsContext(svid: X509Svid): SecureContextOptions {
   };
 }
 
-/** Context of a server that asks for no client certificate: TLS 1.2 and 1.3. */
-export function serverTlsContext(credentials: TlsCredentials): SecureContextOptions {
+/** Context of a server that asks for no client certificate: TLS 1.2 and 1.3. Without credentials it refuses every handshake. */
+export function serverTlsContext(credentials: Partial<TlsCredentials>): SecureContextOptions {
   return { ...credentials, ...oneWayClientContext(), honorCipherOrder: true };
 }
 

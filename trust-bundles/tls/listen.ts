@@ -59,7 +59,7 @@ export interface ServerTlsListener extends TlsListener {
 /**
  * Listens for mutual TLS 1.3. A client is handed on only after `admit` has verified its chain; every other outcome
  * (no certificate, resumed session, no or other ALPN, a verdict of rejected, an exception) closes the socket. New
- * handshakes follow the SVID; an SVID that TLS cannot use is logged and the old one kept.
+ * handshakes follow the SVID; without one all are refused, and one that TLS cannot use is logged and the old one kept.
  */
 export async function listenMutualTls(options: MutualTlsListenOptions): Promise<TlsListener> {
   const acceptor = await acceptTls({
