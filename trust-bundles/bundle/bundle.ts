@@ -9,7 +9,7 @@ export interface X509Authority {
   readonly fingerprint: string;
 }
 
-/** One JWT authority: a public key that signs JWT-SVIDs. Carried and served; not used for verification yet. */
+/** One JWT authority: a public key that signs JWT-SVIDs. */
 export interface JwtAuthority {
   readonly keyId: string;
   /** The public JWK without `use` and `kid`, as canonical JSON. */

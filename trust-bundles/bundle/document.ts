@@ -1,10 +1,9 @@
 /** SPIFFE bundle documents (SPIFFE Trust Domain and Bundle §4): read leniently as the specification asks, written strictly. */
-import { createPublicKey, type JsonWebKey } from 'node:crypto';
-
 import { asList, asRecord } from '../../base/brand.ts';
 import { JumpgateError, messageOf } from '../../base/errors.ts';
 import { parseJson } from '../../base/json.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
+import { readPublicJwk } from '../jwt/keys.ts';
 import { type Certificate, foreignIdOf, readCertificate } from '../x509/certificate.ts';
 import { importPublicKey } from '../x509/public-key.ts';
 import { type Bundle, type JwtAuthority, type X509Authority } from './bundle.ts';
@@ -22,11 +21,6 @@ const KEYS_MAX = 256;
 const KEY_ID_CHARS_MAX = 256;
 const SEQUENCE_MAX = 2n ** 64n - 1n;
 
-/** Public members of a JWK by key type (RFC 7518 §6.2, §6.3); nothing else is kept, private members least of all. */
-const PUBLIC_MEMBERS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['EC', ['alg', 'crv', 'kty', 'x', 'y']],
-  ['RSA', ['alg', 'e', 'kty', 'n']],
-]);
 const X509_KEY_TYPES: ReadonlySet<unknown> = new Set(['EC', 'RSA', 'OKP']);
 
 /**
@@ -126,25 +120,10 @@ function isUsable(certificate: Certificate): boolean {
 }
 
 function readJwtAuthority(jwk: Readonly<Record<string, unknown>>): JwtAuthority | undefined {
-  const { kid: keyId, kty } = jwk;
+  const { kid: keyId } = jwk;
   if (typeof keyId !== 'string' || keyId === '' || keyId.length > KEY_ID_CHARS_MAX) return undefined;
-  const names = typeof kty === 'string' ? PUBLIC_MEMBERS.get(kty) : undefined;
-  if (names === undefined) return undefined;
-  const kept: Record<string, string> = {};
-  for (const name of names) {
-    const value = jwk[name];
-    if (typeof value === 'string') kept[name] = value;
-  }
-  if (!isPublicKey(kept)) return undefined;
-  return { keyId, jwk: JSON.stringify(kept) };
-}
-
-function isPublicKey(jwk: JsonWebKey): boolean {
-  try {
-    return createPublicKey({ key: jwk, format: 'jwk' }).type === 'public';
-  } catch {
-    return false;
-  }
+  const publicJwk = readPublicJwk(jwk);
+  return publicJwk === undefined ? undefined : { keyId, jwk: JSON.stringify(publicJwk) };
 }
 
 function readSequence(value: unknown, trustDomain: TrustDomain): bigint | undefined {
