@@ -4,7 +4,8 @@ import { choice, list, parsed, type Reading, type Schema, text } from '../../bas
 import { EXPORT_PROTOCOLS, isTunnelProtocol } from '../policy/protocol.ts';
 import { type AllowRule } from '../policy/rule.ts';
 import { SERVER_NAMES_MAX, serverNameProblem } from '../policy/server-name.ts';
-import { dialAddress, dnsLabel, idPattern, isHostName, splitHostPort } from './fields.ts';
+import { backend } from './backend.ts';
+import { dnsLabel, idPattern, isHostName, splitHostPort } from './fields.ts';
 import { exportLimits } from './limits.ts';
 import { whatSchema } from './patterns.ts';
 import { type ExportSpec } from './values.ts';
@@ -35,13 +36,6 @@ const rule: Schema<AllowRule> = parsed(
 const authority: Schema<string> = parsed(text('host or host:port'), (value, { place, node }) => {
   const sound = isHostName(value.toLowerCase()) || splitHostPort(value, 1) !== undefined;
   return sound ? { value } : place.unexpected(node, 'host or host:port');
-});
-
-const backend = object('a backend as address: host:port', {
-  address: required(dialAddress),
-  weight: notEnforced,
-  tls: notEnforced,
-  zone: notEnforced,
 });
 
 const serverName: Schema<string> = parsed(
@@ -104,7 +98,7 @@ export const exportSchema: Schema<ExportSpec> = parsed(
     return {
       value: {
         protocol,
-        backends: backends.map((each) => each.address),
+        backends,
         authority: name,
         serverNames: names,
         allow,
@@ -118,7 +112,7 @@ export const exportSchema: Schema<ExportSpec> = parsed(
 /** Limits that mean something for calls only; a WebSocket is a tunnel too. */
 const CALL_LIMITS = ['responseDeadlineMs', 'bodyBytesPerSecond', 'bodyStallMs', 'streamsPerBackendConnection'] as const;
 
-type Written = Pick<ExportSpec, 'protocol' | 'authority' | 'allow'> & {
+type Written = Pick<ExportSpec, 'protocol' | 'backends' | 'authority' | 'allow'> & {
   readonly serverNames: readonly string[] | undefined;
   readonly headerCase: string | undefined;
   readonly headerNames: readonly string[] | undefined;
@@ -127,7 +121,7 @@ type Written = Pick<ExportSpec, 'protocol' | 'authority' | 'allow'> & {
 
 /** Whether nothing is said that the protocol cannot keep. */
 function suits(written: Written, reading: Reading): boolean {
-  const { protocol, authority: name, serverNames: names, allow, limits = {} } = written;
+  const { protocol, backends, authority: name, serverNames: names, allow, limits = {} } = written;
   const { place, origin } = reading;
   let sound = true;
   const tell = (at: typeof place, where: typeof origin, message: string): void => {
@@ -148,6 +142,11 @@ function suits(written: Written, reading: Reading): boolean {
       origin,
       'expected no streamsPerBackendConnection under protocol http1, whose connections carry one call at a time',
     );
+  for (const [index, { tls }] of backends.entries()) {
+    if (protocol !== 'tls' || tls === undefined) continue;
+    const message = 'expected no tls under protocol tls, which carries the TLS of the client to the service';
+    tell(place.key('backends').item(index).key('tls'), origin, message);
+  }
   if (!isTunnelProtocol(protocol)) return sound;
   for (const limit of CALL_LIMITS) {
     if (limits[limit] !== undefined)

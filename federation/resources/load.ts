@@ -9,7 +9,7 @@ import { ProblemList, type Problem } from '../../base/config/problem.ts';
 import { Place } from '../../base/config/schema.ts';
 import { checkResources, warningsOf } from './check.ts';
 import { type AnyResource, readResource } from './document.ts';
-import { checkReferencedFiles } from './referenced-files.ts';
+import { readReferencedFiles } from './referenced-files.ts';
 import { type ResourceSet } from './values.ts';
 
 /** What a directory holds. `digest` changes when a byte of its YAML does. */
@@ -49,8 +49,9 @@ export async function loadResources(directory: string, options: LoadOptions = {}
     }
   }
   // Where no file could be read, the missing Mesh is no news.
-  const set = files.length === 0 ? undefined : checkResources({ directory, resources, declared }, problems);
-  if (set !== undefined && options.referencedFiles !== false) await checkReferencedFiles(set, problems);
+  const checked = files.length === 0 ? undefined : checkResources({ directory, resources, declared }, problems);
+  const isWhole = checked === undefined || options.referencedFiles === false;
+  const set = isWhole ? checked : await readReferencedFiles(checked, problems);
   if (set === undefined || !problems.empty) return { kind: 'problems', problems: problems.sorted() };
   return { kind: 'ok', set, warnings: warningsOf(set), digest: digestOf(files) };
 }

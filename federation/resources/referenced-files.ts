@@ -5,7 +5,8 @@ import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Origin } from '../../base/origin.ts';
 import { type ProblemList } from '../../base/config/problem.ts';
 import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
-import { type Edge, type Peer, type ResourceSet } from './values.ts';
+import { certificatesFromPem, certificatesToPem } from '../../trust-bundles/x509/pem.ts';
+import { type BackendSpec, type Edge, type Export, type Peer, type ResourceSet } from './values.ts';
 
 /** A chain of certificates, a key, a bundle or a token is far smaller. */
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -17,8 +18,8 @@ interface Reference {
   readonly secret: boolean;
 }
 
-/** Reads every file that the set names; mistakes go to `problems`. */
-export async function checkReferencedFiles(set: ResourceSet, problems: ProblemList): Promise<void> {
+/** Reads every file that the set names; mistakes go to `problems`. Returns the set with what snapshots carry of them. */
+export async function readReferencedFiles(set: ResourceSet, problems: ProblemList): Promise<ResourceSet> {
   const { listeners, store } = set.mesh.spec;
   const secret = (path: string | undefined, at: string): Promise<unknown> =>
     path === undefined ? Promise.resolve() : contents({ path, origin: set.mesh.origin, at, secret: true }, problems);
@@ -29,6 +30,34 @@ export async function checkReferencedFiles(set: ResourceSet, problems: ProblemLi
   }
   for (const peer of set.peers) await checkBundle(peer, problems);
   for (const edge of set.edges) await checkEdge(edge, problems);
+  const exports = await Promise.all(set.exports.map((each) => withAnchors(each, problems)));
+  return { ...set, exports };
+}
+
+async function withAnchors(item: Export, problems: ProblemList): Promise<Export> {
+  const backends = item.spec.backends.map(async (backend, index): Promise<BackendSpec> => {
+    const { tls } = backend;
+    if (tls?.trust.kind !== 'ca') return backend;
+    const path = `spec.backends[${index}].tls.ca`;
+    const anchors = await readAnchors(tls.trust.file, { origin: item.origin, path }, problems);
+    return { ...backend, tls: { ...tls, trust: { ...tls.trust, anchors } } };
+  });
+  return { ...item, spec: { ...item.spec, backends: await Promise.all(backends) } };
+}
+
+async function readAnchors(
+  file: string,
+  { origin, path }: { readonly origin: Origin; readonly path: string },
+  problems: ProblemList,
+): Promise<readonly string[]> {
+  const read = await contents({ path: file, origin, at: path, secret: false }, problems);
+  if (read === undefined) return [];
+  try {
+    return certificatesFromPem(read.toString('utf8'), file).map((der) => certificatesToPem([der]));
+  } catch (error) {
+    problems.add({ origin, path, message: messageOf(error) });
+    return [];
+  }
 }
 
 async function checkBundle({ spec, origin: document }: Peer, problems: ProblemList): Promise<void> {

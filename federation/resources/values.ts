@@ -91,9 +91,28 @@ export interface HeaderSpelling {
   readonly names: readonly string[];
 }
 
+/** Whom a backend must prove to be. */
+export type BackendTrust =
+  /** Exactly this workload, by the bundle of its trust domain. */
+  | { readonly kind: 'spiffe'; readonly id: SpiffeId }
+  /** A server of the name that is dialled, by these anchors alone (PEM, each one certificate; read from `file`). */
+  | { readonly kind: 'ca'; readonly file: string; readonly anchors: readonly string[] };
+
+/** TLS towards a backend, in which we show our own SVID. */
+export interface BackendTlsSpec {
+  readonly trust: BackendTrust;
+  /** The name sent by SNI, and under `ca` the name to be proved; by default the host of the address. */
+  readonly sni: string | undefined;
+}
+
+/** Where a service listens; in the clear unless `tls` says otherwise. */
+export interface BackendSpec extends HostPort {
+  readonly tls?: BackendTlsSpec;
+}
+
 export interface ExportSpec {
   readonly protocol: ExportProtocol;
-  readonly backends: readonly HostPort[];
+  readonly backends: readonly BackendSpec[];
   /** What the service receives as authority; by default the backend's address as written. */
   readonly authority: string | undefined;
   /** Names that a ClientHello may ask for, exact or with one leading `*.` label; empty for every protocol but `tls`. */

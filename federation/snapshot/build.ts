@@ -1,6 +1,7 @@
 /** Makes the snapshot of everything that was written here, stored here and heard from peers: pure. */
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type Distrust } from '../../trust-bundles/distrust/distrust.ts';
+import { trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { EMPTY_CATALOGUE, type ImportedCatalogue } from '../catalogue/imported.ts';
 import { entryProblem, knownProtocol } from '../catalogue/service.ts';
@@ -229,7 +230,12 @@ function exportConditions(item: Export, around: Surroundings): readonly Conditio
   const resource = `Export/${item.name}`;
   const domains = new Set<string>([around.input.set.mesh.spec.trustDomain]);
   for (const peer of around.peers.values()) domains.add(peer.trustDomain);
-  return item.spec.allow.flatMap((rule, index) => {
+  const backends = item.spec.backends.flatMap(({ tls }, index): readonly Condition[] => {
+    if (tls?.trust.kind !== 'spiffe' || around.bundles.has(trustDomainOf(tls.trust.id))) return [];
+    const message = `${item.name}.backends[${index}] must prove to be ${tls.trust.id}, whose trust domain has no bundle here (yet)`;
+    return [{ resource, type: 'UnknownTrustDomain', message, origin: item.origin }];
+  });
+  const rules = item.spec.allow.flatMap((rule, index) => {
     const conditions: Condition[] = [];
     const where = `${item.name}.allow[${index}]`;
     for (const peer of rule.peers ?? []) {
@@ -245,6 +251,7 @@ function exportConditions(item: Export, around: Surroundings): readonly Conditio
     }
     return conditions;
   });
+  return [...backends, ...rules];
 }
 
 function routeConditions(

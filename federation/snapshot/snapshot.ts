@@ -6,7 +6,12 @@ import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 import { type AllowRule, type PathPattern, type IdPattern } from '../policy/rule.ts';
 import { type ExportProtocol } from '../policy/protocol.ts';
 import { type ExportLimits, type Limits } from '../resources/limits.ts';
-import { type HeaderSpelling, type HostPort, type OutboundListenerSpec } from '../resources/values.ts';
+import {
+  type BackendSpec,
+  type HeaderSpelling,
+  type HostPort,
+  type OutboundListenerSpec,
+} from '../resources/values.ts';
 import { type Origin } from '../../base/origin.ts';
 
 /** Counters that go up when their part changes, so that one part's change makes nobody redo work for another. */
@@ -29,7 +34,7 @@ export interface SnapshotPeer {
 export interface SnapshotExport {
   readonly name: string;
   readonly protocol: ExportProtocol;
-  readonly backends: readonly HostPort[];
+  readonly backends: readonly BackendSpec[];
   readonly authority: string | undefined;
   /** What a ClientHello may ask for (`policy/server-name`); empty unless `protocol` is tls. */
   readonly serverNames: readonly string[];

@@ -291,7 +291,7 @@ export class Call extends TimedCall implements StreamReceiver, EndedCall, Outgoi
       const taken = destination.take(this.#tried);
       if (taken === undefined) break;
       const { connection } = taken;
-      if (this.#open(destination.requestHead(this, taken.authority), connection)) return;
+      if (this.#open(destination.requestHead(this, taken), connection)) return;
       this.#tried = [...this.#tried, connection];
     }
     const isTried = this.#tried.length > 0;

@@ -19,6 +19,8 @@ export interface Taken {
   readonly connection: ClientConnection;
   /** The authority of the request. */
   readonly authority: Field;
+  /** Whether the way is in TLS. */
+  readonly scheme: Field;
 }
 
 /** Who waits for a connection. */
@@ -50,5 +52,5 @@ export interface Destination {
   /** It is over for someone who waits: nothing is told, and no connection made for it. */
   leave(waiter: Waiter): void;
   /** The head to send. */
-  requestHead(call: Outgoing, authority: Field): RequestHead;
+  requestHead(call: Outgoing, taken: Pick<Taken, 'authority' | 'scheme'>): RequestHead;
 }

@@ -58,7 +58,7 @@ export class PeerDestination implements Destination {
 
   take(tried: readonly ClientConnection[]): Taken | undefined {
     const connection = this.#target.links.pick(this.#target.peer.name, tried);
-    return connection && { connection, authority: this.#authority };
+    return connection && { connection, authority: this.#authority, scheme: SCHEME };
   }
 
   /** Links are dialled all the time, whether somebody waits or not. */
@@ -70,7 +70,7 @@ export class PeerDestination implements Destination {
     // Nobody waits here.
   }
 
-  requestHead(call: Outgoing, authority: Field): RequestHead {
+  requestHead(call: Outgoing, { authority, scheme }: Pick<Taken, 'authority' | 'scheme'>): RequestHead {
     const { head, read } = call;
     const fields = read.kept;
     fields.length = read.keptCount;
@@ -80,7 +80,7 @@ export class PeerDestination implements Destination {
     if (leftMs !== Infinity) {
       fields.push(read.grpc ? field('grpc-timeout', formatGrpcTimeout(leftMs)) : this.#timeoutField(leftMs));
     }
-    return { method: head.method, path: head.path, authority, scheme: SCHEME, protocol: head.protocol, fields };
+    return { method: head.method, path: head.path, authority, scheme, protocol: head.protocol, fields };
   }
 
   /** Most calls leave at once and have the whole limit left. */

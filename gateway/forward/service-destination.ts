@@ -31,8 +31,6 @@ export interface ServiceTarget {
   readonly budget: BudgetHandle | undefined;
 }
 
-const SCHEME = field(':scheme', 'http');
-
 /** One caller's way to one export. */
 export class ServiceDestination implements Destination {
   readonly broken: ReasonCode = 'service-failed';
@@ -67,7 +65,7 @@ export class ServiceDestination implements Destination {
     this.#target.services.leave(this.#target.exported, waiter);
   }
 
-  requestHead(call: Outgoing, authority: Field): RequestHead {
+  requestHead(call: Outgoing, { authority, scheme }: Pick<Taken, 'authority' | 'scheme'>): RequestHead {
     const { head, read } = call;
     const fields = read.kept;
     fields.length = read.keptCount;
@@ -76,6 +74,6 @@ export class ServiceDestination implements Destination {
     const leftMs = read.grpc ? call.leftMs() : Infinity;
     if (leftMs !== Infinity) fields.push(field('grpc-timeout', formatGrpcTimeout(leftMs)));
     const { method, path, protocol } = head;
-    return { method, path, authority: this.#authority ?? authority, scheme: SCHEME, protocol, fields };
+    return { method, path, authority: this.#authority ?? authority, scheme, protocol, fields };
   }
 }

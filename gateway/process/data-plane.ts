@@ -24,6 +24,7 @@ import { LINK_VERSIONS, type Hello } from '../link/hello.ts';
 import { openPeeringBridge } from '../link/peering-bridge.ts';
 import { LinkPool } from '../link/pool.ts';
 import { BufferPool } from '../message/output.ts';
+import { BackendTls } from '../routing/backend-tls.ts';
 import { createServicePools } from '../routing/service-pool.ts';
 import { linkHttp2 } from '../socket/connection-limits.ts';
 import { TunnelCalls } from '../tcp/tunnel-calls.ts';
@@ -84,13 +85,15 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   const { limits } = snapshots.current();
   const views = new Views(snapshots);
   held.use(new PolicyReview({ snapshots, views, live: host.live, clock, log }));
-  const services = held.use(createServicePools({ limits, clock, buffers }));
+  const tls = held.use(new BackendTls({ snapshots, svid, clock, log }));
+  const services = held.use(createServicePools({ limits, tls, clock, buffers }));
   const follow = snapshots.watch((snapshot) => {
     services.keep(snapshot.exports);
     counters.namesChanged();
   });
   held.use(follow);
-  const tunnels = held.use(new TunnelCalls(host, snapshots));
+  held.use(svid.watch(() => services.keep(snapshots.current().exports)));
+  const tunnels = held.use(new TunnelCalls(host, snapshots, tls));
   const deps = { views, services, host, tunnels };
   const pool = new LinkPool();
   const bridge = held.use(await openPeeringBridge({ runtime, pool, limits: linkHttp2(limits), clock, log }));

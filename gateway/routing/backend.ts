@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type Limits } from '../../federation/resources/limits.ts';
-import { type HostPort } from '../../federation/resources/values.ts';
+import { type BackendSpec } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
 import { type Http1Limits } from '../http1/limits.ts';
 import { ResponseHeads } from '../http1/response-heads.ts';
@@ -16,6 +16,7 @@ import { type ClientConnection } from '../message/stream.ts';
 import { serviceHttp1, serviceHttp2 } from '../socket/connection-limits.ts';
 import { connectHttp1 } from '../socket/http1-socket.ts';
 import { connectHttp2 } from '../socket/http2-socket.ts';
+import { type BackendTls, type ReadyBackend } from './backend-tls.ts';
 
 /** Time for a TCP connection to a backend: these are near. */
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -32,12 +33,16 @@ const IDLE_MARGIN_MS = 1_000;
 /** How often connections that have rested long enough are looked for. */
 const SWEEP_MS = 500;
 
+const HTTP = field(':scheme', 'http');
+const HTTPS = field(':scheme', 'https');
+
 /** What a backend is made of. */
 export interface BackendOptions {
   readonly exported: SnapshotExport;
   /** Of the mesh. */
   readonly limits: Limits;
-  readonly address: HostPort;
+  readonly address: BackendSpec;
+  readonly tls: BackendTls;
   readonly clock: Clock;
   readonly buffers: BufferPool;
   /** Where the reads of all connections land, of all backends: each is copied before the next begins. */
@@ -55,6 +60,7 @@ interface Pooled extends ClientConnection {
 interface Shared {
   readonly connection: Pooled;
   idleAtMs: number;
+  readonly provenUntilMs: number;
 }
 
 /** A connection over HTTP/1.1. */
@@ -62,6 +68,7 @@ interface Exclusive {
   readonly connection: Pooled;
   /** Until when it may be used if it rests; monotonic milliseconds. */
   untilMs: number;
+  readonly provenUntilMs: number;
   /** Whether it stands among those that rest, where it stays for a while when it is taken. */
   isListed: boolean;
 }
@@ -70,6 +77,7 @@ interface Exclusive {
 export class Backend {
   /** The backend's address as written: the service's authority where none is declared. */
   readonly authority: Field;
+  readonly scheme: Field;
   /** Whether a connection carries one call at a time. */
   readonly exclusive: boolean;
   /** Monotonic milliseconds of the last refusal. */
@@ -94,6 +102,7 @@ export class Backend {
     this.#options = options;
     this.#http1Limits = serviceHttp1(options.limits);
     this.authority = field(':authority', `${host}:${address.port}`);
+    this.scheme = address.tls === undefined ? HTTP : HTTPS;
     this.exclusive = exported.protocol === 'http1';
     const { headerSpelling } = exported;
     this.#spelling = headerSpelling && new Spelling(headerSpelling.case, headerSpelling.names);
@@ -120,12 +129,13 @@ export class Backend {
   async dial(): Promise<boolean> {
     this.#dialling += 1;
     try {
-      const socket = await dialBackend(this.#options);
+      const { address: backend, exported, tls } = this.#options;
+      const ready = await tls.secure({ raw: await dialBackend(this.#options), exported, backend });
       if (this.#retired) {
-        socket.destroy();
+        ready.socket.destroy();
         return false;
       }
-      await this.#take(socket);
+      await this.#take(ready);
       return true;
     } catch {
       return false;
@@ -141,14 +151,14 @@ export class Backend {
     for (const connection of this.#connections) connection.finish();
   }
 
-  async #take(socket: Socket): Promise<void> {
+  async #take({ socket, provenUntilMs }: ReadyBackend): Promise<void> {
     const { clock, buffers, limits } = this.#options;
     const options = { clock, pool: buffers };
     if (this.exclusive) {
       const onIdle = (): void => this.#rest(exclusive, http1.keepAliveMs);
       const [spelling, heads] = [this.#spelling, this.#heads];
       const http1 = connectHttp1(socket, { ...options, limits: this.#http1Limits, spelling, heads, onIdle });
-      const exclusive = { connection: http1, untilMs: 0, isListed: false };
+      const exclusive = { connection: http1, untilMs: 0, provenUntilMs, isListed: false };
       this.#keep(http1);
       this.#rest(exclusive, -1);
     } else {
@@ -157,7 +167,7 @@ export class Backend {
       // What it takes at once is known when its settings are in.
       await http2.ready.finally(() => timer[Symbol.dispose]());
       this.#keep(http2);
-      this.#shared.push({ connection: http2, idleAtMs: clock.monotonic() });
+      this.#shared.push({ connection: http2, idleAtMs: clock.monotonic(), provenUntilMs });
       this.#sweepLater();
     }
   }
@@ -202,7 +212,7 @@ export class Backend {
     const { clock, limits, onFree } = this.#options;
     const { backendIdleMs } = limits;
     const idleMs = keepAliveMs < 0 ? backendIdleMs : Math.min(backendIdleMs, Math.max(0, keepAliveMs - IDLE_MARGIN_MS));
-    exclusive.untilMs = clock.monotonic() + idleMs;
+    exclusive.untilMs = Math.min(clock.monotonic() + idleMs, exclusive.provenUntilMs);
     if (!exclusive.isListed) this.#resting.push(exclusive);
     exclusive.isListed = true;
     this.#sweepLater();
@@ -218,6 +228,7 @@ export class Backend {
     const nowMs = clock.monotonic();
     this.#shared = this.#shared.filter((each) => {
       if (each.connection.streams > 0) each.idleAtMs = nowMs;
+      if (nowMs >= each.provenUntilMs) each.connection.finish();
       if (each.connection.usable && nowMs - each.idleAtMs < limits.backendIdleMs) return true;
       if (each.connection.streams === 0) each.connection.finish();
       return each.connection.streams > 0;
@@ -239,7 +250,7 @@ function drop(exclusive: Exclusive): void {
 }
 
 function dialBackend({ address, clock, limits, reads }: BackendOptions): Promise<Socket> {
-  const { host, port } = address;
+  const { host, port, tls } = address;
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveProbeMs };
   return new Promise((resolve, reject) => {
     // A copy of what came costs less than the 64 KiB that Node allocates for each read, however little it brings.
@@ -247,8 +258,9 @@ function dialBackend({ address, clock, limits, reads }: BackendOptions): Promise
       socket.emit('data', Buffer.from(reads.subarray(0, count)));
       return true;
     };
-    const onread = { buffer: reads, callback };
-    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive, onread });
+    // TLS reads by itself.
+    const reading = tls === undefined ? { onread: { buffer: reads, callback } } : {};
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive, ...reading });
     const timer = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('timed out')));
     const fail = (cause: Error): void => {
       timer[Symbol.dispose]();

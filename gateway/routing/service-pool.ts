@@ -7,6 +7,7 @@ import { type Services } from '../forward/service-destination.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type ClientConnection } from '../message/stream.ts';
 import { Backend } from './backend.ts';
+import { type BackendTls } from './backend-tls.ts';
 
 /** How long a backend that refused a connection comes last. Short: it is still tried when no other takes the call. */
 const REFUSED_MS = 5_000;
@@ -21,6 +22,7 @@ const READ_BYTES = 64 * 1024;
 export interface ServicePoolsOptions {
   /** Of the mesh. */
   readonly limits: Limits;
+  readonly tls: BackendTls;
   readonly clock: Clock;
   readonly buffers: BufferPool;
 }
@@ -59,7 +61,7 @@ export function createServicePools(options: ServicePoolsOptions): ServicePools {
     keep: (exports) => {
       for (const [name, pool] of pools) {
         const exported = exports.get(name);
-        if (exported !== undefined && shapeOf(exported) === pool.shape) continue;
+        if (exported !== undefined && shapeOf(exported, host) === pool.shape) continue;
         // In its place before those that wait look elsewhere: they know the backends of yesterday only.
         if (exported === undefined) pools.delete(name);
         else pools.set(name, new ServicePool(exported, host));
@@ -73,9 +75,10 @@ export function createServicePools(options: ServicePoolsOptions): ServicePools {
   };
 }
 
-/** What a pool depends on; another one is made when it changes. */
-function shapeOf({ protocol, backends, headerSpelling, limits }: SnapshotExport): string {
-  return JSON.stringify([protocol, backends, headerSpelling, limits]);
+/** What a pool depends on, over TLS also whom we have shown to be; another one is made when it changes. */
+function shapeOf({ protocol, backends, headerSpelling, limits }: SnapshotExport, { tls }: PoolHost): string {
+  const shown = backends.some((each) => each.tls !== undefined) ? tls.svidGeneration : undefined;
+  return JSON.stringify([protocol, backends, headerSpelling, limits, shown]);
 }
 
 class ServicePool {
@@ -88,7 +91,7 @@ class ServicePool {
   #lookAgain: Disposable | undefined;
 
   constructor(exported: SnapshotExport, host: PoolHost) {
-    this.shape = shapeOf(exported);
+    this.shape = shapeOf(exported, host);
     this.#clock = host.clock;
     const onFree = (): void => this.#serve();
     const common = { ...host, exported, onFree };
@@ -105,7 +108,7 @@ class ServicePool {
       const connection = backend?.free(tried);
       if (backend === undefined || connection === undefined) continue;
       if (step > 0) this.#join(this.#backends[this.#next]);
-      const taken = { connection, authority: backend.authority };
+      const taken = { connection, authority: backend.authority, scheme: backend.scheme };
       if (count === 1 || !this.#isResting(backend)) return taken;
       resting ??= taken;
     }

@@ -3,8 +3,9 @@ import { connect, type Socket } from 'node:net';
 
 import { type Clock } from '../../base/clock.ts';
 import { formatAddress } from '../../base/net/bind-server.ts';
-import { type HostPort } from '../../federation/resources/values.ts';
+import { type BackendSpec, type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotExport } from '../../federation/snapshot/snapshot.ts';
+import { type BackendTls } from '../routing/backend-tls.ts';
 
 /** Time for a TCP connection to a backend: these are near. */
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -33,7 +34,7 @@ export class BackendTurns {
   }
 
   /** All backends in the order in which they are to be tried now. */
-  next({ name, backends }: SnapshotExport): readonly HostPort[] {
+  next({ name, backends }: SnapshotExport): readonly BackendSpec[] {
     const turn = (this.#turns.get(name) ?? 0) % backends.length;
     this.#turns.set(name, turn + 1);
     const turned = [...backends.slice(turn), ...backends.slice(0, turn)];
@@ -68,10 +69,15 @@ export class BackendTurns {
   }
 }
 
-/** What dialling needs. */
-export interface BackendDialOptions {
-  readonly exported: SnapshotExport;
+/** The way to all backends. */
+export interface BackendWays {
   readonly turns: BackendTurns;
+  readonly tls: BackendTls;
+}
+
+/** What dialling needs. */
+export interface BackendDialOptions extends BackendWays {
+  readonly exported: SnapshotExport;
   readonly clock: Clock;
   readonly keepAliveMs: number;
   /** Takes over a connected, paused socket. */
@@ -83,7 +89,7 @@ export interface BackendDialOptions {
 /** One attempt at all backends. Dispose of it to give up; nobody is told then. */
 export class BackendDial implements Disposable {
   readonly #options: BackendDialOptions;
-  readonly #left: HostPort[];
+  readonly #left: BackendSpec[];
   #socket: Socket | undefined;
   #timer: Disposable | undefined;
   #isFull = false;
@@ -102,7 +108,7 @@ export class BackendDial implements Disposable {
   }
 
   /** The next backend with a place for the connection, which has it then. Tells when there is none. */
-  #next(): HostPort | undefined {
+  #next(): BackendSpec | undefined {
     const { exported, turns, onFailed } = this.#options;
     for (let backend = this.#left.shift(); backend !== undefined; backend = this.#left.shift()) {
       if (turns.hold(exported, backend)) return backend;
@@ -113,7 +119,7 @@ export class BackendDial implements Disposable {
   }
 
   #dial(): void {
-    const { exported, turns, clock, keepAliveMs, onConnected } = this.#options;
+    const { exported, turns, clock, keepAliveMs } = this.#options;
     const backend = this.#next();
     if (backend === undefined) return;
     const { host, port } = backend;
@@ -137,11 +143,30 @@ export class BackendDial implements Disposable {
     socket.on('error', () => undefined);
     socket.once('close', onClose);
     socket.once('connect', () => {
+      if (backend.tls !== undefined) {
+        this.#timer?.[Symbol.dispose]();
+        void this.#secure(socket, backend, settle);
+        return;
+      }
       socket.off('close', onClose).pause();
-      if (!settle()) return;
-      turns.tried(backend, true);
-      onConnected(socket);
+      if (settle()) this.#connected(backend, socket);
     });
+  }
+
+  /** What fails destroys `raw`, whose closing leads to the next backend. */
+  async #secure(raw: Socket, backend: BackendSpec, settle: () => boolean): Promise<void> {
+    const { exported, tls } = this.#options;
+    const ready = await tls.secure({ raw, exported, backend }).catch(() => undefined);
+    if (ready === undefined) return;
+    ready.socket.pause();
+    if (settle()) this.#connected(backend, ready.socket);
+    else ready.socket.destroy();
+  }
+
+  #connected(backend: BackendSpec, socket: Socket): void {
+    const { turns, onConnected } = this.#options;
+    turns.tried(backend, true);
+    onConnected(socket);
   }
 }
 

@@ -19,7 +19,7 @@ import { type ServerStream } from '../message/stream.ts';
 import { type ReasonCode, verdictOf } from '../refusal/reason.ts';
 import { refuse } from '../refusal/refuse.ts';
 import { type CallSubject } from '../telemetry/call-subject.ts';
-import { BackendDial, type BackendTurns } from './backend-dial.ts';
+import { BackendDial, type BackendWays } from './backend-dial.ts';
 import { HelloGate } from './hello-gate.ts';
 import { Pump } from './pump.ts';
 import { Tunnel } from './tunnel.ts';
@@ -81,7 +81,7 @@ export class ExitTunnel extends Tunnel {
   }
 
   /** Sets out. */
-  begin(exported: SnapshotExport, turns: BackendTurns, limits: ExitLimits): void {
+  begin(exported: SnapshotExport, ways: BackendWays, limits: ExitLimits): void {
     const refused = this.overBudget(this.#start.budget);
     if (refused !== undefined) {
       this.refuse(refused, 'denial');
@@ -90,8 +90,8 @@ export class ExitTunnel extends Tunnel {
     this.#idleMs = limits.idleMs;
     const dial = (): void => {
       this.#dial = new BackendDial({
+        ...ways,
         exported,
-        turns,
         clock: this.services.clock,
         keepAliveMs: limits.keepAliveMs,
         onConnected: (socket) => this.#join(socket),

@@ -10,6 +10,7 @@ import { type AskedTunnel, type InboundTunnels } from '../inbound/tunnels.ts';
 import { type StreamReceiver } from '../message/stream.ts';
 import { type ReasonCode } from '../refusal/reason.ts';
 import { matchExport } from '../routing/match.ts';
+import { type BackendTls } from '../routing/backend-tls.ts';
 import { BackendTurns } from './backend-dial.ts';
 import { ExitTunnel } from './exit-tunnel.ts';
 
@@ -30,10 +31,12 @@ type Judged =
 export class TunnelCalls implements InboundTunnels, Disposable {
   readonly #host: CallHost;
   readonly #turns: BackendTurns;
+  readonly #tls: BackendTls;
   readonly #follow: Disposable;
 
-  constructor(host: CallHost, snapshots: SnapshotSource) {
+  constructor(host: CallHost, snapshots: SnapshotSource, tls: BackendTls) {
     this.#host = host;
+    this.#tls = tls;
     this.#turns = new BackendTurns(host.clock);
     this.#follow = snapshots.watch(({ exports }) => this.#turns.keep(exports));
   }
@@ -56,11 +59,15 @@ export class TunnelCalls implements InboundTunnels, Disposable {
     if (judged.kind === 'refusal') tunnel.refuse(judged.reason, 'denial');
     else {
       const { limits } = snapshot;
-      tunnel.begin(judged.exported, this.#turns, {
-        helloMs: limits.handshakeMs,
-        idleMs: judged.exported.limits.tunnelIdleMs ?? limits.tunnelIdleMs,
-        keepAliveMs: limits.keepAliveProbeMs,
-      });
+      tunnel.begin(
+        judged.exported,
+        { turns: this.#turns, tls: this.#tls },
+        {
+          helloMs: limits.handshakeMs,
+          idleMs: judged.exported.limits.tunnelIdleMs ?? limits.tunnelIdleMs,
+          keepAliveMs: limits.keepAliveProbeMs,
+        },
+      );
     }
     return tunnel;
   }

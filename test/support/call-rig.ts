@@ -9,7 +9,6 @@ import { Deadlines } from '../../gateway/forward/deadlines.ts';
 import { type Destination, type Outgoing, type Taken, type Waiter } from '../../gateway/forward/destination.ts';
 import { LiveCalls } from '../../gateway/forward/live-calls.ts';
 import { readRequestFields } from '../../gateway/headers/request-fields.ts';
-import { type Field } from '../../gateway/message/field.ts';
 import { type RequestHead } from '../../gateway/message/head.ts';
 import { field } from '../../gateway/message/names.ts';
 import { type ClientConnection } from '../../gateway/message/stream.ts';
@@ -38,7 +37,7 @@ export class FakeDestination implements Destination {
 
   take(tried: readonly ClientConnection[]): Taken | undefined {
     const connection = this.connections.find((each) => !tried.includes(each));
-    return connection && { connection, authority: field(':authority', 'service') };
+    return connection && { connection, authority: field(':authority', 'service'), scheme: field(':scheme', 'http') };
   }
 
   wait(waiter: Waiter): boolean {
@@ -50,7 +49,7 @@ export class FakeDestination implements Destination {
     this.waiters = this.waiters.filter((each) => each !== waiter);
   }
 
-  requestHead(call: Outgoing, authority: Field): RequestHead {
+  requestHead(call: Outgoing, { authority }: Pick<Taken, 'authority'>): RequestHead {
     this.leftMs.push(call.leftMs());
     return { ...call.head, authority };
   }

@@ -9,6 +9,7 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { DEFAULT_LIMITS, type ListenerLimits, type Limits } from '../../federation/resources/limits.ts';
 import { type BindAddress } from '../../federation/resources/values.ts';
+import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { gatewayIdOf, parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
@@ -31,6 +32,8 @@ import { linkHttp2 } from '../../gateway/socket/connection-limits.ts';
 import { type ConnectedHttp2, connectHttp2, type Http2Socket, serveHttp2 } from '../../gateway/socket/http2-socket.ts';
 import { TunnelCalls } from '../../gateway/tcp/tunnel-calls.ts';
 import { type CallSubjectFacts, type EndedCall } from '../../gateway/telemetry/call-subject.ts';
+import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { backendTls, NO_SVID } from './backend-tls.ts';
 import { euSnapshot, peerOf, type RigService, US, usSnapshot } from './forward-snapshots.ts';
 
 export const WEB = parseSpiffeId('spiffe://us.test/ns/shop/sa/web');
@@ -74,6 +77,10 @@ export interface RigOptions {
   readonly before?: readonly ClientConnection[];
   /** Real links; 1 if not given. */
   readonly linkCount?: number;
+  /** What the exporter shows backends. */
+  readonly svid?: SvidSource;
+  /** Changes of the exporter's snapshot, such as its bundles. */
+  readonly eu?: Partial<Snapshot>;
 }
 
 /** Records of calls, in the order of their ends. */
@@ -146,10 +153,11 @@ export async function startRig(services: readonly RigService[], options: RigOpti
   const records = new Records();
   const listenHost = { clock: systemClock, buffers: new BufferPool() };
   const limits = { ...DEFAULT_LIMITS, ...options.meshLimits };
-  const pools = createServicePools({ ...listenHost, limits });
   const deadlines = new Deadlines(systemClock);
   const live = new LiveCalls();
-  const eu = new ReplaceableSnapshot({ ...euSnapshot(services), limits });
+  const eu = new ReplaceableSnapshot({ ...euSnapshot(services), limits, ...options.eu });
+  const tls = backendTls(systemClock, options.svid, eu);
+  const pools = createServicePools({ ...listenHost, tls, limits });
   const us = new ReplaceableSnapshot({ ...usSnapshot(services), limits });
   const budgets = createCallBudgets({ snapshots: us, live, log: silentLog });
   const host: CallHost = { clock: systemClock, deadlines, live, budgets, sink: records };
@@ -158,7 +166,7 @@ export async function startRig(services: readonly RigService[], options: RigOpti
     id: gatewayIdOf(US),
     trustDomain: US,
   }) as unknown as VerifiedIdentity;
-  const inbound = { views: new Views(eu), services: pools, host, tunnels: new TunnelCalls(host, eu) };
+  const inbound = { views: new Views(eu), services: pools, host, tunnels: new TunnelCalls(host, eu, tls) };
   const joined = await joinLinks(options.linkCount ?? 1, linkHttp2(limits), (socket) => {
     const listener = new InboundCalls(inbound, { peer: peerOf('us', US), identity });
     return serveHttp2(socket, { ...listenHost, scheme: 'https', limits: linkHttp2(limits), listener });
@@ -174,7 +182,7 @@ export async function startRig(services: readonly RigService[], options: RigOpti
     deps: { views: new Views(us), links, host },
     host: listenHost,
     snapshots: us,
-    svid: { current: () => assertNever(), watch: () => ({ [Symbol.dispose]: () => undefined }) },
+    svid: NO_SVID,
     log: silentLog,
   });
   return {

@@ -1,5 +1,5 @@
 /** The snapshots of two gateways, one of which imports what the other exports. */
-import { type HeaderSpelling } from '../../federation/resources/values.ts';
+import { type BackendTlsSpec, type HeaderSpelling } from '../../federation/resources/values.ts';
 import { type ExportProtocol } from '../../federation/policy/protocol.ts';
 import { DEFAULT_LIMITS, type ExportLimits } from '../../federation/resources/limits.ts';
 import {
@@ -25,6 +25,8 @@ export interface RigService {
   readonly peers?: readonly string[];
   readonly headerSpelling?: HeaderSpelling;
   readonly limits?: ExportLimits;
+  /** Of its backend. */
+  readonly tls?: BackendTlsSpec;
 }
 
 /** A peer without gateways to dial. */
@@ -57,7 +59,7 @@ export function euSnapshot(services: readonly RigService[]): Snapshot {
     {
       name: each.name,
       protocol: each.protocol,
-      backends: [{ host: '127.0.0.1', port: each.port }],
+      backends: [{ host: '127.0.0.1', port: each.port, ...(each.tls === undefined ? {} : { tls: each.tls }) }],
       authority: undefined,
       serverNames: [],
       limits: each.limits ?? {},

@@ -9,6 +9,7 @@ import { type Taken, type Waiter } from '../../gateway/forward/destination.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ClientConnection, type ResponseReceiver } from '../../gateway/message/stream.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
+import { backendTls } from './backend-tls.ts';
 import { headOf } from './call-heads.ts';
 import { at } from './federation-values.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -96,8 +97,8 @@ export function waiting(): { readonly waiter: Waiter; readonly told: Promise<'co
   };
 }
 
-export function poolsOn(clock = new ManualClock()) {
-  return { clock, pools: createServicePools({ limits: DEFAULT_LIMITS, clock, buffers: new BufferPool() }) };
+export function poolsOn(clock = new ManualClock(), tls = backendTls(clock)) {
+  return { clock, pools: createServicePools({ limits: DEFAULT_LIMITS, tls, clock, buffers: new BufferPool() }) };
 }
 
 export type Pools = ReturnType<typeof createServicePools>;

@@ -28,6 +28,7 @@ import { type CallSubjectFacts, type EndedCall } from '../../gateway/telemetry/c
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { backendTls, NO_SVID } from './backend-tls.ts';
 import { listen, WEB } from './forward-rig.ts';
 import { euSnapshot, peerOf, US, usSnapshot } from './forward-snapshots.ts';
 
@@ -57,6 +58,9 @@ export interface TunnelRigOptions {
   readonly clock?: Clock;
   /** Changes of the importer's snapshot, such as its bundles. */
   readonly us?: Partial<ReturnType<typeof usSnapshot>>;
+  /** What the exporter shows backends, and changes of its snapshot. */
+  readonly exporterSvid?: SvidSource;
+  readonly eu?: Partial<ReturnType<typeof euSnapshot>>;
   /** Links tried before the real one. */
   readonly before?: readonly ClientConnection[];
 }
@@ -75,13 +79,6 @@ export interface TunnelRig extends AsyncDisposable {
   readonly live: { readonly us: LiveCalls; readonly eu: LiveCalls };
   readonly snapshots: { readonly us: ReplaceableSnapshot; readonly eu: ReplaceableSnapshot };
 }
-
-const NO_SVID: SvidSource = {
-  current: () => {
-    throw new Error('no svid is needed');
-  },
-  watch: () => ({ [Symbol.dispose]: () => undefined }),
-};
 
 /** Starts both gateways, and waits for the link. */
 export async function startTunnels(
@@ -106,8 +103,9 @@ export async function startTunnels(
     return { clock, deadlines, live: list, budgets, sink };
   };
   const buffers = new BufferPool();
-  const pools = createServicePools({ limits: DEFAULT_LIMITS, clock, buffers });
-  const tunnels = new TunnelCalls(hostOf(live.eu), snapshots.eu);
+  const tls = backendTls(clock, options.exporterSvid, snapshots.eu);
+  const pools = createServicePools({ limits: DEFAULT_LIMITS, tls, clock, buffers });
+  const tunnels = new TunnelCalls(hostOf(live.eu), snapshots.eu, tls);
   const inbound = { views: new Views(snapshots.eu), services: pools, host: hostOf(live.eu), tunnels };
   const identity = branded<object, 'VerifiedIdentity'>({
     kind: 'verified',
@@ -193,7 +191,7 @@ function snapshotsOf(services: readonly TunnelService[], options: TunnelRigOptio
   const limits = { ...us.limits, ...options.limits };
   return {
     us: new ReplaceableSnapshot({ ...us, imports, limits, ...options.us }),
-    eu: new ReplaceableSnapshot({ ...eu, exports, limits }),
+    eu: new ReplaceableSnapshot({ ...eu, exports, limits, ...options.eu }),
   };
 }
 

@@ -25,6 +25,7 @@ import { at, EU, EU_WEB, rule, US, US_WEB } from '../support/federation-values.t
 const LINKS: PeerLinks = { pick: () => undefined };
 const SERVICES: Services = { take: () => undefined, wait: () => undefined, leave: () => undefined };
 const BUDGETS = testBudgets().budgets;
+const HTTPS = field(':scheme', 'https');
 const OUTBOUND: EntryPoint = { direction: 'outbound', listener: 'l', audience: 'trusted', from: 'caller' };
 const INBOUND: EntryPoint = { direction: 'inbound', listener: 'jump', audience: 'trusted', from: 'link' };
 
@@ -300,7 +301,8 @@ test('to a peer goes who calls, where we are and what is left, whatever the call
   const head = headOf(claims);
   const read = readRequestFields(head);
   read.forwardedHost = field('x-forwarded-host', 'orders.local');
-  const sent = (leftMs: number) => destination.requestHead({ head, read, leftMs: () => leftMs }, authority);
+  const sent = (leftMs: number) =>
+    destination.requestHead({ head, read, leftMs: () => leftMs }, { authority, scheme: HTTPS });
   const expected = [
     ['accept', 'a'],
     ['jumpgate-caller', US_WEB],
@@ -314,7 +316,7 @@ test('to a peer goes who calls, where we are and what is left, whatever the call
     'a second attempt adds nothing',
   );
   assert.deepEqual(textsOf(sent(Infinity).fields), expected);
-  assert.equal(sent(1).authority, authority);
+  assert.deepEqual([sent(1).authority, sent(1).scheme], [authority, HTTPS]);
   read.grpc = true;
   assert.deepEqual(textsOf(sent(50).fields), [...expected, ['grpc-timeout', '50000u']]);
   assert.equal(new PeerDestination({ ...target, imported: imported({ state: 'stale' }) }).unreachable, 'import-stale');
@@ -330,11 +332,11 @@ test('to a service goes one identity, the caller’s, and no deadline but that o
   const read = readRequestFields(head);
   const authority = field(':authority', '127.0.0.1:9000');
   const sent = (leftMs: number, of = target) =>
-    new ServiceDestination(of).requestHead({ head, read, leftMs: () => leftMs }, authority);
+    new ServiceDestination(of).requestHead({ head, read, leftMs: () => leftMs }, { authority, scheme: HTTPS });
   const expected = [['x-forwarded-client-cert', `By=${gatewayIdOf(US)};URI=${EU_WEB}`]];
   assert.deepEqual(textsOf(sent(100).fields), expected);
   assert.deepEqual(textsOf(sent(100).fields), expected, 'a second attempt adds nothing');
-  assert.equal(sent(100).authority, authority);
+  assert.deepEqual([sent(100).authority, sent(100).scheme], [authority, HTTPS]);
   const declared = { ...target, exported: exported([], { authority: 'pay.internal' }) };
   assert.equal(sent(100, declared).authority.value, 'pay.internal');
   read.grpc = true;

@@ -10,6 +10,7 @@ import { type Taken } from '../../gateway/forward/destination.ts';
 import { BufferPool } from '../../gateway/message/output.ts';
 import { type ResponseReceiver, type StreamSender } from '../../gateway/message/stream.ts';
 import { createServicePools } from '../../gateway/routing/service-pool.ts';
+import { backendTls } from '../support/backend-tls.ts';
 import { headOf } from '../support/call-heads.ts';
 import { at } from '../support/federation-values.ts';
 import { listen } from '../support/forward-rig.ts';
@@ -45,7 +46,8 @@ async function rig(own: ExportLimits, mesh: Partial<Limits> = {}) {
     origin: at(1),
   };
   const clock = new ManualClock();
-  const pools = createServicePools({ limits: { ...DEFAULT_LIMITS, ...mesh }, clock, buffers: new BufferPool() });
+  const made = { limits: { ...DEFAULT_LIMITS, ...mesh }, tls: backendTls(clock) };
+  const pools = createServicePools({ ...made, clock, buffers: new BufferPool() });
   return {
     open,
     clock,

@@ -67,6 +67,14 @@ export function oneWayClientContext(): SecureContextOptions {
   };
 }
 
+/**
+ * Context of a client with an SVID to a service of its own mesh: TLS 1.2 and 1.3, since such services are of any age.
+ * `anchors` (PEM, each one certificate) are all that OpenSSL judges by, if it is asked to; an intermediate counts.
+ */
+export function backendTlsContext(svid: X509Svid, anchors: readonly string[]): SecureContextOptions {
+  return { ...oneWayClientContext(), ...credentialsOf(svid), ca: [...anchors], allowPartialTrustChain: true };
+}
+
 /** The SVID as PEM. */
 export function credentialsOf(svid: X509Svid): TlsCredentials {
   return { cert: certificatesToPem(svid.chain), key: privateKeyToPem(svid.key) };
