@@ -138,8 +138,10 @@ function addressesOf(value: unknown): readonly HostPort[] {
 function endpointOf(value: unknown, domain: TrustDomain): PeerSpec['bundleEndpoint'] {
   const { kind, url, spiffeId } = asRecord(value) ?? {};
   if (kind === 'link') return { kind };
-  if (kind !== 'https_spiffe' || typeof url !== 'string' || url.length > 2048 || !url.startsWith('https://')) {
-    throw wrong('a bundle endpoint of profile link or https_spiffe');
+  const sound = typeof url === 'string' && url.length <= 2048 && url.startsWith('https://');
+  if (kind === 'https_web' && sound) return { kind, url };
+  if (kind !== 'https_spiffe' || !sound) {
+    throw wrong('a bundle endpoint: link, or a URL of profile https_spiffe or https_web');
   }
   return { kind, url, spiffeId: idOf(spiffeId, domain, 'bundleEndpoint.spiffeId') };
 }

@@ -4,6 +4,7 @@ import { defaulted, notEnforced, object, oneByKey, optional, required } from '..
 import { duration } from '../../base/config/duration.ts';
 import {
   choice,
+  type Decoded,
   integer,
   list,
   parsed,
@@ -74,12 +75,30 @@ const jump = object('address and advertise', {
   advertise: defaulted(list(dialAddress), []),
 });
 
-const bundle = object('address, profile, advertise and refreshHint', {
-  address: defaulted(bindAddress, DEFAULTS.bundle),
-  profile: optional(choice(['https_spiffe'], ['https_web'])),
-  advertise: optional(httpsUrl),
-  refreshHint: defaulted(duration('1s', '1h'), DEFAULTS.refreshHintMs),
-});
+const bundle: Schema<MeshSpec['listeners']['bundle']> = parsed(
+  object('address, profile, advertise and refreshHint', {
+    address: defaulted(bindAddress, DEFAULTS.bundle),
+    profile: defaulted(choice(['https_spiffe', 'https_web']), 'https_spiffe'),
+    certificateFile: optional(filePath('the path of a PEM certificate')),
+    keyFile: optional(filePath('the path of a PEM private key')),
+    advertise: optional(httpsUrl),
+    refreshHint: defaulted(duration('1s', '1h'), DEFAULTS.refreshHintMs),
+  }),
+  (
+    { address, profile, certificateFile, keyFile, advertise, refreshHint },
+    { problem },
+  ): Decoded<MeshSpec['listeners']['bundle']> => {
+    const refreshHintSeconds = Math.floor(refreshHint / 1000);
+    const common = { address: { kind: 'tcp', ...address }, advertise, refreshHintSeconds } as const;
+    if (profile === 'https_spiffe') {
+      if (certificateFile === undefined && keyFile === undefined) return { value: { ...common, web: undefined } };
+      return problem('expected no certificateFile and keyFile with profile https_spiffe, which shows our SVID');
+    }
+    if (certificateFile === undefined || keyFile === undefined || advertise === undefined)
+      return problem('expected certificateFile, keyFile and advertise with profile https_web');
+    return { value: { ...common, web: { certificateFile, keyFile } } };
+  },
+);
 
 const listeners = object('the listeners', {
   jump: optional(jump),
@@ -184,23 +203,18 @@ const EMBEDDED = { svidTtl: DEFAULTS.svidTtlMs, rootTtl: DEFAULTS.rootTtlMs, dir
 type Written<S> = S extends Schema<infer T> ? T : never;
 
 const NO_JUMP: Written<typeof jump> = { address: DEFAULTS.jump, advertise: [] };
-const NO_BUNDLE: Written<typeof bundle> = {
-  address: DEFAULTS.bundle,
-  profile: undefined,
+const NO_BUNDLE: MeshSpec['listeners']['bundle'] = {
+  address: { kind: 'tcp', ...DEFAULTS.bundle },
+  web: undefined,
   advertise: undefined,
-  refreshHint: DEFAULTS.refreshHintMs,
+  refreshHintSeconds: DEFAULTS.refreshHintMs / 1000,
 };
 
 function listenersOf(written: Written<typeof listeners> | undefined, adminSocket: string): MeshSpec['listeners'] {
   const jumpPort = written?.jump ?? NO_JUMP;
-  const endpoint = written?.bundle ?? NO_BUNDLE;
   return {
     jump: { address: { kind: 'tcp', ...jumpPort.address }, advertise: jumpPort.advertise },
-    bundle: {
-      address: { kind: 'tcp', ...endpoint.address },
-      advertise: endpoint.advertise,
-      refreshHintSeconds: Math.floor(endpoint.refreshHint / 1000),
-    },
+    bundle: written?.bundle ?? NO_BUNDLE,
     outbound: (written?.outbound ?? []).map(({ value }) => value),
     status: written?.status ?? { kind: 'tcp', ...DEFAULTS.status },
     admin: written?.admin ?? { address: { kind: 'unix', path: adminSocket }, tokenFile: undefined },

@@ -2,27 +2,55 @@
 import { defaulted, notEnforced, object, optional, required } from '../../base/config/object.ts';
 import { choice, type Decoded, list, parsed, type Reading, type Schema } from '../../base/config/schema.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type Redirects } from '../../trust-bundles/tls/endpoint-url.ts';
 import { dialAddress, filePath, foreignIdProblem, httpsUrl, spiffeId, trustDomain } from './fields.ts';
-import { type PeerSpec } from './values.ts';
+import { type BundleEndpointSpec, type PeerSpec } from './values.ts';
 
-const endpoint = parsed(
-  object('where the bundle is fetched: url, profile and spiffeId, or link: {}', {
-    url: optional(httpsUrl),
-    profile: optional(choice(['https_spiffe'], ['https_web'])),
-    spiffeId: optional(spiffeId),
-    link: optional(object('an empty mapping {}', {})),
-  }),
-  ({ url, profile, spiffeId: id, link }, { problem }): Decoded<PeerSpec['bundleEndpoint']> => {
-    if (link !== undefined) {
-      if (url !== undefined || profile !== undefined || id !== undefined)
-        return problem('expected either link or url with profile and spiffeId, found both');
-      return { value: { kind: 'link' } };
-    }
-    if (url === undefined || profile === undefined || id === undefined)
-      return problem('expected url, profile and spiffeId together, or link: {}');
-    return { value: { kind: 'https_spiffe', url, spiffeId: id } };
-  },
-);
+const endpointFields = object('where the bundle is fetched: url and profile, or link: {}', {
+  url: optional(httpsUrl),
+  profile: optional(choice(['https_spiffe', 'https_web'])),
+  spiffeId: optional(spiffeId),
+  caFile: optional(filePath('the path of a PEM file with the CAs of the endpoint')),
+  redirects: optional(choice(['forbid', 'same-host', 'any-host'])),
+  link: optional(object('an empty mapping {}', {})),
+});
+
+type Endpoint = typeof endpointFields extends Schema<infer T> ? T : never;
+
+const endpoint = parsed(endpointFields, (written, { problem }): Decoded<BundleEndpointSpec> => {
+  const { link, url, profile, ...more } = written;
+  if (link !== undefined) {
+    const others = [url, profile, ...Object.values(more)];
+    if (others.some((value) => value !== undefined))
+      return problem('expected either link or url with profile, found both');
+    return { value: { kind: 'link' } };
+  }
+  if (url === undefined || profile === undefined) return problem('expected url and profile together, or link: {}');
+  const at = { url, ...(more.redirects === undefined ? {} : { redirects: more.redirects }) };
+  return profile === 'https_spiffe' ? spiffeEndpoint(at, written, problem) : webEndpoint(at, written, problem);
+});
+
+/** The parameters of one profile only: nothing may look as if the other one were tried too (SPIFFE Federation §7.2). */
+function spiffeEndpoint(
+  at: { readonly url: string; readonly redirects?: Redirects },
+  { spiffeId: id, caFile }: Endpoint,
+  problem: (message: string) => null,
+): Decoded<BundleEndpointSpec> {
+  if (caFile !== undefined)
+    return problem('expected no caFile with profile https_spiffe, which is authenticated by a trust bundle');
+  if (id === undefined) return problem('expected spiffeId with profile https_spiffe');
+  return { value: { kind: 'https_spiffe', ...at, spiffeId: id } };
+}
+
+function webEndpoint(
+  at: { readonly url: string; readonly redirects?: Redirects },
+  { spiffeId: id, caFile }: Endpoint,
+  problem: (message: string) => null,
+): Decoded<BundleEndpointSpec> {
+  if (id !== undefined)
+    return problem('expected no spiffeId with profile https_web, which is authenticated by its host');
+  return { value: { kind: 'https_web', ...at, ...(caFile === undefined ? {} : { caFile }) } };
+}
 
 const bundleFile = parsed(filePath('the path of a bundle'), (path, { origin }) => ({ value: { path, origin } }));
 
@@ -40,11 +68,9 @@ const fields = object('the spec of a Peer', {
 /** `spec` of a Peer. */
 export const peerSchema: Schema<PeerSpec> = parsed(fields, (spec, reading: Reading): Decoded<PeerSpec> => {
   const gatewayId = spec.gatewayId ?? gatewayIdOf(spec.trustDomain);
-  const ids = [gatewayId, ...(spec.bundleEndpoint.kind === 'link' ? [] : [spec.bundleEndpoint.spiffeId])];
-  for (const id of ids) {
-    const found = foreignIdProblem(id, spec.trustDomain, true);
-    if (found !== undefined) return reading.problem(found);
-  }
+  // The ID of the endpoint may be of another trust domain, whose own bundle then authenticates it (SPIFFE Federation §5.2.2.4).
+  const found = foreignIdProblem(gatewayId, spec.trustDomain, true);
+  if (found !== undefined) return reading.problem(found);
   const { trustDomain: domain, gateways, bundleEndpoint } = spec;
   const facts = { trustDomain: domain, gatewayId, gateways, bundleEndpoint };
   const file = spec.bundle?.file;

@@ -5,8 +5,9 @@ import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Origin } from '../../base/origin.ts';
 import { type ProblemList } from '../../base/config/problem.ts';
 import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
+import { hostProblem } from '../../trust-bundles/tls/web-trust.ts';
 import { certificatesFromPem, certificatesToPem } from '../../trust-bundles/x509/pem.ts';
-import { type BackendSpec, type Edge, type Export, type Peer, type ResourceSet } from './values.ts';
+import { type BackendSpec, type Export, type Mesh, type Peer, type ResourceSet } from './values.ts';
 
 /** A chain of certificates, a key, a bundle or a token is far smaller. */
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -28,8 +29,14 @@ export async function readReferencedFiles(set: ResourceSet, problems: ProblemLis
     await secret(store.passwordFile, 'spec.store.redis.passwordFile');
     await secret(store.sealKeyFile, 'spec.store.redis.sealKeyFile');
   }
-  for (const peer of set.peers) await checkBundle(peer, problems);
-  for (const edge of set.edges) await checkEdge(edge, problems);
+  await checkBundleListener(set.mesh, problems);
+  for (const peer of set.peers) {
+    await checkBundle(peer, problems);
+    await checkAuthorities(peer, problems);
+  }
+  for (const { spec, origin } of set.edges) {
+    await checkPair(spec.tls, { origin, at: 'spec.tls' }, problems);
+  }
   const exports = await Promise.all(set.exports.map((each) => withAnchors(each, problems)));
   return { ...set, exports };
 }
@@ -77,26 +84,45 @@ async function checkBundle({ spec, origin: document }: Peer, problems: ProblemLi
   }
 }
 
-async function checkEdge({ spec, origin }: Edge, problems: ProblemList): Promise<void> {
-  const at = { certificate: 'spec.tls.certificateFile', key: 'spec.tls.keyFile' };
+/** The certificate of a web server's name must be one of the host that is advertised (SPIFFE Federation §5.2.1.3). */
+async function checkBundleListener({ spec, origin }: Mesh, problems: ProblemList): Promise<void> {
+  const { web, advertise } = spec.listeners.bundle;
+  if (web === undefined || advertise === undefined) return;
+  const certificate = await checkPair(web, { origin, at: 'spec.listeners.bundle' }, problems);
+  const host = new URL(advertise).hostname.replace(/^\[(.*)\]$/, '$1');
+  const found = certificate && hostProblem(certificate, host);
+  if (found !== undefined)
+    problems.add({ origin, path: 'spec.listeners.bundle.certificateFile', message: found.message });
+}
+
+async function checkAuthorities({ spec, origin }: Peer, problems: ProblemList): Promise<void> {
+  const { bundleEndpoint } = spec;
+  if (bundleEndpoint.kind !== 'https_web' || bundleEndpoint.caFile === undefined) return;
+  await readAnchors(bundleEndpoint.caFile, { origin, path: 'spec.bundleEndpoint.caFile' }, problems);
+}
+
+/** A certificate with its key, at `at.certificateFile` and `at.keyFile`; `undefined` when there is no usable certificate. */
+async function checkPair(
+  { certificateFile, keyFile }: { readonly certificateFile: string; readonly keyFile: string },
+  { origin, at }: Pick<Reference, 'origin' | 'at'>,
+  problems: ProblemList,
+): Promise<X509Certificate | undefined> {
+  const places = { certificate: `${at}.certificateFile`, key: `${at}.keyFile` };
+  const tell = (path: string, message: string): void => problems.add({ origin, path, message });
   const certificatePem = await contents(
-    { path: spec.tls.certificateFile, origin, at: at.certificate, secret: false },
+    { path: certificateFile, origin, at: places.certificate, secret: false },
     problems,
   );
-  const keyPem = await contents({ path: spec.tls.keyFile, origin, at: at.key, secret: true }, problems);
+  const keyPem = await contents({ path: keyFile, origin, at: places.key, secret: true }, problems);
   const certificate = attempt(certificatePem, (pem) => new X509Certificate(pem));
   const key = attempt(keyPem, (pem) => createPrivateKey(pem));
   if (certificatePem !== undefined && certificate === undefined)
-    problems.add({
-      origin,
-      path: at.certificate,
-      message: `expected a PEM certificate in ${spec.tls.certificateFile}`,
-    });
+    tell(places.certificate, `expected a PEM certificate in ${certificateFile}`);
   if (keyPem !== undefined && key === undefined)
-    problems.add({ origin, path: at.key, message: `expected an unencrypted PEM private key in ${spec.tls.keyFile}` });
-  if (certificate === undefined || key === undefined || certificate.checkPrivateKey(key)) return;
-  const message = `expected the private key of the certificate, ${spec.tls.keyFile} is the key of another one`;
-  problems.add({ origin, path: at.key, message });
+    tell(places.key, `expected an unencrypted PEM private key in ${keyFile}`);
+  if (certificate !== undefined && key !== undefined && !certificate.checkPrivateKey(key))
+    tell(places.key, `expected the private key of the certificate, ${keyFile} is the key of another one`);
+  return certificate;
 }
 
 function attempt<T>(pem: Buffer | undefined, parse: (pem: Buffer) => T): T | undefined {

@@ -9,6 +9,7 @@ const FIELDS: readonly (readonly [name: string, valueOf: (spec: MeshSpec) => unk
   ['identity', (spec) => spec.identity],
   ['listeners.jump.address', (spec) => spec.listeners.jump.address],
   ['listeners.bundle.address', (spec) => spec.listeners.bundle.address],
+  ['listeners.bundle.profile', (spec) => spec.listeners.bundle.web],
   ['listeners.outbound', (spec) => spec.listeners.outbound],
   ['listeners.status', (spec) => spec.listeners.status],
   ['listeners.admin', (spec) => spec.listeners.admin],

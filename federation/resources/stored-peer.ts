@@ -84,7 +84,11 @@ function gatewaysOf(value: unknown): readonly HostPort[] {
 function endpointOf(value: unknown, trustDomain: TrustDomain): PeerSpec['bundleEndpoint'] {
   const { kind, url, spiffeId } = asRecord(value) ?? {};
   if (kind === 'link') return { kind };
-  if (kind !== 'https_spiffe' || typeof url !== 'string' || !url.startsWith('https://')) {
+  if (typeof url !== 'string' || !url.startsWith('https://')) {
+    throw malformed(`expected a bundle endpoint, found ${shown(value)}`);
+  }
+  if (kind === 'https_web') return { kind, url };
+  if (kind !== 'https_spiffe') {
     throw malformed(`expected a bundle endpoint, found ${shown(value)}`);
   }
   const id = idOf(spiffeId, 'bundleEndpoint.spiffeId');

@@ -3,6 +3,7 @@ import { type Origin } from '../../base/origin.ts';
 import { type LogLevel } from '../../base/log.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type Redirects } from '../../trust-bundles/tls/endpoint-url.ts';
 import { type ExportProtocol } from '../policy/protocol.ts';
 import { type AllowRule, type IdPattern, type PathPattern } from '../policy/rule.ts';
 import { type ExportLimits, type Limits, type ListenerLimits } from './limits.ts';
@@ -44,6 +45,8 @@ export interface MeshSpec {
     readonly jump: { readonly address: BindAddress; readonly advertise: readonly HostPort[] };
     readonly bundle: {
       readonly address: BindAddress;
+      /** The certificate of a web server's name, or `undefined` for our SVID (https_spiffe). */
+      readonly web: { readonly certificateFile: string; readonly keyFile: string } | undefined;
       readonly advertise: string | undefined;
       readonly refreshHintSeconds: number;
     };
@@ -80,8 +83,23 @@ export interface PeerSpec {
   readonly bundleFile: string | undefined;
   /** Where `bundleFile` is written. */
   readonly bundleFileOrigin?: Origin;
-  readonly bundleEndpoint:
-    { readonly kind: 'https_spiffe'; readonly url: string; readonly spiffeId: SpiffeId } | { readonly kind: 'link' };
+  readonly bundleEndpoint: BundleEndpointSpec;
+}
+
+/** Where a peer's bundle is fetched. */
+export type BundleEndpointSpec =
+  | { readonly kind: 'link' }
+  | (FetchedUrl & { readonly kind: 'https_spiffe'; readonly spiffeId: SpiffeId })
+  | (FetchedUrl & {
+      readonly kind: 'https_web';
+      /** PEM file with the CAs of the endpoint; without one those of this machine. */
+      readonly caFile?: string;
+    });
+
+interface FetchedUrl {
+  readonly url: string;
+  /** Default `same-host`. */
+  readonly redirects?: Redirects;
 }
 
 /** How names of header fields are written to a backend over HTTP/1.1 that minds their case, against RFC 9110 §5.1. */

@@ -1,11 +1,12 @@
 /** Whether addresses can be reached from here: a joiner's under an address policy, and our own advertised ones. */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { type Duplex } from 'node:stream';
 
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
 import { formatAddress, type ServerAddress } from '../../base/net/bind-server.ts';
+import { isLoopbackAddress, isSameAddress, unusableAddress } from '../../base/net/special-address.ts';
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
@@ -19,33 +20,6 @@ const REACH_TIMEOUT_MS = 3_000;
 
 /** More gateways of one mesh say nothing new, and each is a connection that a stranger makes us open. */
 const ADDRESSES_MAX = 4;
-
-/** Addresses that are never dialled for a stranger, and what they are (federation.md, rule 12; IANA special-purpose registries). */
-const FORBIDDEN: readonly (readonly [network: string, prefix: number, what: string])[] = [
-  ['0.0.0.0', 8, 'unspecified'],
-  ['169.254.0.0', 16, 'link-local'],
-  ['100.100.100.200', 32, 'a metadata service'],
-  ['168.63.129.16', 32, 'a metadata service'],
-  ['224.0.0.0', 4, 'multicast'],
-  ['240.0.0.0', 4, 'reserved'],
-  ['::', 128, 'unspecified'],
-  ['fe80::', 10, 'link-local'],
-  ['fec0::', 10, 'site-local'],
-  ['fd00:ec2::', 32, 'a metadata service'],
-  ['fd20:ce::254', 128, 'a metadata service'],
-  ['ff00::', 8, 'multicast'],
-  // What hides an IPv4 address: IPv4-compatible, NAT64 (RFC 6052, RFC 8215), 6to4 and Teredo.
-  ['::', 96, 'a translated IPv4 address'],
-  ['64:ff9b::', 96, 'a translated IPv4 address'],
-  ['64:ff9b:1::', 48, 'a translated IPv4 address'],
-  ['2002::', 16, 'a translated IPv4 address'],
-  ['2001::', 32, 'a translated IPv4 address'],
-];
-
-const LOOPBACK: readonly (readonly [network: string, prefix: number, what: string])[] = [
-  ['127.0.0.0', 8, 'loopback'],
-  ['::1', 128, 'loopback'],
-];
 
 /** How a joiner's addresses are tried. */
 export interface JoinerReachOptions {
@@ -71,20 +45,16 @@ export function joinerReach(
     );
 }
 
-/** Why an IP address is not dialled for a stranger, or `undefined`. */
+/** Why an IP address is not dialled for a stranger (federation.md, rule 12), or `undefined`. */
 export function forbiddenAddress(
   ip: string,
   options: Pick<JoinerReachOptions, 'jump' | 'ownAddresses'>,
 ): string | undefined {
-  const [plain = ip] = ip.split('%', 1);
-  const loopback = LOOPBACK.find((range) => inRange(plain, range));
-  if (loopback !== undefined) return isLoopbackBound(options.jump) ? undefined : 'loopback';
-  const found = FORBIDDEN.find((range) => inRange(plain, range));
-  if (found !== undefined) return found[2];
+  if (isLoopbackAddress(ip)) return isLoopbackBound(options.jump) ? undefined : 'loopback';
+  const found = unusableAddress(ip);
+  if (found !== undefined) return found;
   const own = (options.ownAddresses ?? interfaceAddresses)();
-  return own.some((address) => inRange(plain, [address, isIP(address) === 4 ? 32 : 128, '']))
-    ? 'of this machine'
-    : undefined;
+  return own.some((address) => isSameAddress(ip, address)) ? 'of this machine' : undefined;
 }
 
 /** What {@link reachUs} needs. */
@@ -185,16 +155,9 @@ function leave(socket: Duplex, clock: Clock): void {
   socket.end();
 }
 
-function inRange(ip: string, [network, prefix]: readonly [string, number, string]): boolean {
-  const list = new BlockList();
-  list.addSubnet(network, prefix, isIP(network) === 4 ? 'ipv4' : 'ipv6');
-  // An IPv4-mapped IPv6 address is found by IPv4 ranges too.
-  return list.check(ip, isIP(ip) === 4 ? 'ipv4' : 'ipv6');
-}
-
 function isLoopbackBound(jump: ServerAddress): boolean {
   if (jump.kind === 'unix' || jump.host === 'localhost') return true;
-  return isIP(jump.host) !== 0 && LOOPBACK.some((range) => inRange(jump.host, range));
+  return isIP(jump.host) !== 0 && isLoopbackAddress(jump.host);
 }
 
 function interfaceAddresses(): readonly string[] {

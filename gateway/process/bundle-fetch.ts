@@ -18,6 +18,8 @@ const FETCH_MS_MAX = 10_000;
 /** What fetching needs. */
 export interface BundleFetchOptions {
   readonly endpointOf: (trustDomain: TrustDomain) => PeerSpec['bundleEndpoint'];
+  /** What authenticates endpoints: the bundles of our own domain and of every peer, stale ones too. */
+  readonly trust: () => TrustStore;
   readonly snapshots: SnapshotSource;
   readonly data: Pick<DataSide, 'readBundle'>;
   readonly clock: Clock;
@@ -29,15 +31,13 @@ export function bundleFetch(options: BundleFetchOptions): FetchBundle {
   return async (trustDomain, signal) => {
     const from = options.endpointOf(trustDomain);
     if (from.kind === 'link') return fetchOverLink(options, trustDomain, signal);
-    const key = `${from.url} ${from.spiffeId}`;
+    const key = JSON.stringify(from);
     let known = endpoints.get(trustDomain);
     if (known?.key !== key) {
-      const { clock, snapshots } = options;
-      const trust = (): TrustStore => snapshots.current();
-      known = {
-        key,
-        endpoint: bundleEndpoint({ url: from.url, spiffeId: from.spiffeId, trustDomain, trust, clock }),
-      };
+      const { clock, trust } = options;
+      const { url, redirects } = from;
+      const profile = from.kind === 'https_web' ? { kind: from.kind, caFile: from.caFile } : from;
+      known = { key, endpoint: bundleEndpoint({ url, profile, redirects, trustDomain, trust, clock }) };
       endpoints.set(trustDomain, known);
     }
     return (await known.endpoint.fetch(signal)).bundle;

@@ -20,6 +20,8 @@ import { type BindAddress, type ResourceSet } from '../../federation/resources/v
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
+import { CertificateFiles } from '../../trust-bundles/source/certificate-files.ts';
+import { svidCredentials } from '../../trust-bundles/tls/server-credentials.ts';
 import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
@@ -150,19 +152,24 @@ export async function openControlPlane(
   const { ca, control, identity } = core;
   const startedAtMs = clock.now();
   const peering = held.use(await startPeering({ ...core, ...parts, clock, log }));
-  const { address } = loaded.set.mesh.spec.listeners.bundle;
+  const { address, web } = loaded.set.mesh.spec.listeners.bundle;
+  const files = web && held.use(await CertificateFiles.open({ ...web, clock, log }));
+  const credentials = files ?? svidCredentials(identity.svid);
   const bundle = held.use(
     await serveBundle({
       address,
       bind: bindOf?.('bundle'),
-      svid: identity.svid,
+      credentials,
       bundle: () => identity.bundle(),
       log,
       clock,
     }),
   );
   const bound = { jump: parts.jump, bundle: bundle.address };
-  const apply = (set: ResourceSet): Promise<void> => applyDocuments(options, parts, set);
+  const apply = async (set: ResourceSet): Promise<void> => {
+    await files?.refresh();
+    await applyDocuments(options, parts, set);
+  };
   const storedPeers = (): readonly string[] => core.peers.all().map(({ name }) => name);
   const configuration = new Configuration({ directory, first: loaded, storedPeers, apply, clock, log });
   const stopped = new AbortController();

@@ -2,8 +2,14 @@
 import { hostname } from 'node:os';
 
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
-import { type BindAddress, type HostPort, type MeshSpec } from '../../federation/resources/values.ts';
+import {
+  type BindAddress,
+  type BundleEndpointSpec,
+  type HostPort,
+  type MeshSpec,
+} from '../../federation/resources/values.ts';
 import { type Bundle, type X509Authority } from '../../trust-bundles/bundle/bundle.ts';
+import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { formatHostPort } from '../operations/peers.ts';
 
 /** Where the listeners are bound. */
@@ -25,9 +31,14 @@ export function meshIdentity(spec: MeshSpec, bound: BoundListeners, bundle: Bund
   const addresses = listeners.jump.advertise.length > 0 ? listeners.jump.advertise : reachable(bound.jump);
   const [endpoint] = reachable(bound.bundle);
   const url = listeners.bundle.advertise ?? (endpoint && `https://${formatHostPort(endpoint)}/`);
-  const bundleEndpoint =
-    url === undefined ? ({ kind: 'link' } as const) : ({ kind: 'https_spiffe', url, spiffeId: gatewayId } as const);
+  const bundleEndpoint = endpointOf(url, listeners.bundle.web === undefined ? gatewayId : undefined);
   return { trustDomain, gatewayId, addresses, bundleEndpoint, bundle };
+}
+
+/** Without an ID the endpoint is a web server. */
+function endpointOf(url: string | undefined, spiffeId: SpiffeId | undefined): BundleEndpointSpec {
+  if (url === undefined) return { kind: 'link' };
+  return spiffeId === undefined ? { kind: 'https_web', url } : { kind: 'https_spiffe', url, spiffeId };
 }
 
 /** A wildcard address says nothing to others; this machine's name is the best guess where nothing is advertised. */

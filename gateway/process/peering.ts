@@ -16,6 +16,7 @@ import { BundlePoll } from '../../trust-bundles/source/bundle-poll.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { refreshDelayMs } from '../../trust-bundles/source/refresh.ts';
+import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 import { bundleFetch } from './bundle-fetch.ts';
 import { type Control } from './control.ts';
 import { type DataSide } from './data-side.ts';
@@ -129,7 +130,16 @@ function openPoll(options: PeeringOptions): BundlePoll {
   const { bundles, clock, control, data, log } = options;
   const endpointOf = (trustDomain: TrustDomain): ReturnType<Control['bundleEndpointOf']> =>
     control.bundleEndpointOf(trustDomain);
-  const fetch = bundleFetch({ endpointOf, snapshots: control.snapshots, data, clock });
+  const trust = (): TrustStore => {
+    const { bundles: believed, peers, tainted } = control.snapshots.current();
+    // A stale bundle that calls no longer believe still says who may bring the next one (SPIFFE Federation §5.2.2.4).
+    const theirs = [...peers.values()].flatMap(({ trustDomain }) => bundles.get(trustDomain) ?? []);
+    return {
+      bundles: new Map([...believed, ...theirs.map((bundle) => [bundle.trustDomain, bundle] as const)]),
+      tainted,
+    };
+  };
+  const fetch = bundleFetch({ endpointOf, trust, snapshots: control.snapshots, data, clock });
   return new BundlePoll({ set: bundles, fetch, intervalMs: (hint) => refreshDelayMs(hint, random()), clock, log });
 }
 

@@ -7,6 +7,7 @@ import { createLog, type LogLevel, silentLog } from '../../base/log.ts';
 import { Lifecycle } from '../../gateway/process/lifecycle.ts';
 import { awaitSvid, knownBundle } from '../../gateway/process/own-identity.ts';
 import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
+import { svidCredentials } from '../../trust-bundles/tls/server-credentials.ts';
 import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
@@ -69,7 +70,7 @@ test('the bundle endpoint without an SVID refuses every handshake, and without a
   const svid = svidSource();
   await using listener = await serveBundle({
     address: LOOPBACK,
-    svid,
+    credentials: svidCredentials(svid),
     bundle: () => undefined,
     log: silentLog,
     clock: systemClock,

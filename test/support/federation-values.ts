@@ -108,7 +108,7 @@ const MESH: Mesh = {
     identity: { kind: 'embedded', directory: '/state', svidTtlMs: 3_600_000, rootTtlMs: 86_400_000 },
     listeners: {
       jump: { address: LOOPBACK, advertise: [] },
-      bundle: { address: LOOPBACK, advertise: undefined, refreshHintSeconds: 300 },
+      bundle: { address: LOOPBACK, web: undefined, advertise: undefined, refreshHintSeconds: 300 },
       outbound: [],
       status: LOOPBACK,
       admin: { address: LOOPBACK, tokenFile: undefined },

@@ -127,7 +127,7 @@ const INVALID: readonly (readonly [document: string, ...messages: string[]])[] =
   ],
   [
     doc('Peer', 'eu', '{ trustDomain: eu.example, bundleEndpoint: { profile: https_web } }'),
-    `x.yaml:4:61: spec.bundleEndpoint.profile: ${later('https_web')}`,
+    'x.yaml:4:50: spec.bundleEndpoint: expected url and profile together, or link: {}',
   ],
   [
     doc('Route', 'r', '{ edge: e, hosts: [a.example], to: { export: none } }'),

@@ -16,6 +16,8 @@ suite('a stored peer', () => {
     const endpoint = { kind: 'https_spiffe', url: 'https://gw.eu:8443/', spiffeId: gatewayIdOf(EU) } as const;
     const other = storedPeer('eu-west', EU, { source: 'yaml', gateways: [], bundleEndpoint: endpoint });
     assert.deepEqual(readStoredPeer(writeStoredPeer(other)), other);
+    const web = storedPeer('eu-west', EU, { bundleEndpoint: { kind: 'https_web', url: 'https://gw.eu/' } });
+    assert.deepEqual(readStoredPeer(writeStoredPeer(web)), web);
   });
 
   test('may have members of a newer version, which are ignored', () => {
@@ -33,7 +35,8 @@ suite('a stored peer', () => {
     [{ gateways: [{ host: 'a', port: 0 }] }, /expected host and port/],
     [{ gateways: [{ host: '', port: 1 }] }, /expected host and port/],
     [{ gateways: [null] }, /expected host and port/],
-    [{ bundleEndpoint: { kind: 'https_web', url: 'https://a/' } }, /expected a bundle endpoint/],
+    [{ bundleEndpoint: { kind: 'https_web', url: 'http://a/' } }, /expected a bundle endpoint/],
+    [{ bundleEndpoint: { kind: 'https_other', url: 'https://a/' } }, /expected a bundle endpoint/],
     [{ bundleEndpoint: { kind: 'https_spiffe', url: 'http://a/' } }, /expected a bundle endpoint/],
     [
       { bundleEndpoint: { kind: 'https_spiffe', url: 'https://a/', spiffeId: 'spiffe://us-east.example.org/x' } },

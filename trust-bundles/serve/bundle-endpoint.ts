@@ -1,4 +1,4 @@
-/** The server of our bundle, profile https_spiffe (SPIFFE Federation §5.2.2): one document on one path. */
+/** The server of our bundle (SPIFFE Federation §5.2): one document on one path. */
 import { createHash } from 'node:crypto';
 import { type Server } from 'node:https';
 
@@ -11,18 +11,18 @@ import { type Bundle } from '../bundle/bundle.ts';
 import { writeBundleDocument } from '../bundle/document.ts';
 import { ownSockets, type TlsListener } from '../tls/accept.ts';
 import { type BindServer, bindServer, type ServerAddress } from '../../base/net/bind-server.ts';
-import { credentialsOf, serverTlsContext } from '../tls/context.ts';
+import { serverTlsContext, type TlsCredentials } from '../tls/context.ts';
 import { tlsReason } from '../tls/failure.ts';
 import { RefusalLog } from '../tls/refusal-log.ts';
-import { type SvidSource, type X509Svid } from '../x509/svid.ts';
+import { type ServerCredentials } from '../tls/server-credentials.ts';
 
 /** What to serve, and where. */
 export interface BundleEndpointServerOptions {
   readonly address: ServerAddress;
   /** Default `bindServer`. */
   readonly bind?: BindServer | undefined;
-  /** The endpoint's own identity; new handshakes follow its rotation. */
-  readonly svid: SvidSource;
+  /** Our SVID (profile https_spiffe) or a certificate of the host (https_web); new handshakes follow its renewal. */
+  readonly credentials: ServerCredentials;
   /** The newest bundle, asked for at every request: nothing stale after a rotation. 503 while it is not known: an empty one would revoke all. */
   readonly bundle: () => Bundle | undefined;
   readonly log: Logger;
@@ -61,7 +61,7 @@ export async function serveBundle(options: BundleEndpointServerOptions): Promise
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const application = fastify({
     https: {
-      ...contextOf(options.svid.current()),
+      ...contextOf(options.credentials.current()),
       ALPNProtocols: ['http/1.1'],
       requestCert: false,
       handshakeTimeout: limits.handshakeTimeoutMs,
@@ -142,15 +142,15 @@ function documentRenderer(): (bundle: Bundle) => { readonly body: Buffer; readon
 }
 
 function followRotation(server: Server, options: BundleEndpointServerOptions): Disposable {
-  return options.svid.watch((svid) => {
+  return options.credentials.watch((credentials) => {
     try {
-      server.setSecureContext(contextOf(svid));
+      server.setSecureContext(contextOf(credentials));
     } catch (error) {
-      options.log.error('new svid is unusable, keeping the old one', { error });
+      options.log.error('the new certificate of the bundle endpoint is unusable, the old one stays', { error });
     }
   });
 }
 
-function contextOf(svid: X509Svid | undefined): ReturnType<typeof serverTlsContext> {
-  return serverTlsContext(svid === undefined ? {} : credentialsOf(svid));
+function contextOf(credentials: TlsCredentials | undefined): ReturnType<typeof serverTlsContext> {
+  return serverTlsContext(credentials ?? {});
 }

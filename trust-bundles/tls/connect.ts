@@ -12,12 +12,13 @@ import { dial, type Lookup, reasonOf } from './dial.ts';
 import { tlsReason } from './failure.ts';
 import { peerChain } from './peer-chain.ts';
 import { serverNameFor } from './server-name.ts';
+import { isChainFault, webClientContext } from './web-trust.ts';
 
 /** From the look-up to the verdict, as a listener's own deadline on handshakes. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** What to connect to without showing a certificate. */
-export interface ServerTlsConnectOptions {
+/** What to connect to. */
+interface DialTlsOptions {
   /** A name, or an IP literal without brackets. */
   readonly host: string;
   readonly port: number;
@@ -25,13 +26,23 @@ export interface ServerTlsConnectOptions {
   readonly serverName?: string;
   /** The one protocol name offered. */
   readonly alpn: string;
-  /** Judges the server's chain before anything is written. Whatever it throws is a refusal. */
-  readonly verify: ChainVerifier;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly lookup?: Lookup;
   /** Default {@link CONNECT_TIMEOUT_MS}. */
   readonly timeoutMs?: number;
+}
+
+/** What to connect to without showing a certificate. */
+export interface ServerTlsConnectOptions extends DialTlsOptions {
+  /** Judges the server's chain before anything is written. Whatever it throws is a refusal. */
+  readonly verify: ChainVerifier;
+}
+
+/** Which web server to connect to. */
+export interface WebTlsConnectOptions extends DialTlsOptions {
+  /** PEM certificates of the CAs; default those of this machine. */
+  readonly authorities: readonly string[] | undefined;
 }
 
 /** What to connect to, and as whom. */
@@ -50,19 +61,30 @@ type AlpnAnswer = 'required' | 'optional';
 export async function connectMutualTls(options: MutualTlsConnectOptions): Promise<VerifiedConnection> {
   // Before anybody is troubled with a connection that cannot come to anything.
   heldSvid(options.svid);
-  return establish(options, () => mutualTlsContext(heldSvid(options.svid)), 'required');
+  const context = (): ConnectionOptions => mutualTlsContext(heldSvid(options.svid));
+  return establish(options, context, (socket) => verified(socket, options, 'required'));
 }
 
 /** Dials one-way TLS 1.2 or 1.3 without a client certificate; a server that ignores ALPN is accepted. Throws as {@link connectMutualTls}. */
 export function connectServerTls(options: ServerTlsConnectOptions): Promise<VerifiedConnection> {
-  return establish(options, oneWayClientContext, 'optional');
+  return establish(options, oneWayClientContext, (socket) => verified(socket, options, 'optional'));
 }
 
-async function establish(
-  options: ServerTlsConnectOptions,
+/** Dials a web server: its certificate must be one of its host, by a CA that is trusted. Throws as {@link connectServerTls}. */
+export function connectWebTls(options: WebTlsConnectOptions): Promise<TLSSocket> {
+  const context = (): ConnectionOptions => webClientContext(options.host, options.authorities);
+  return establish(options, context, (socket) => {
+    requireProtocol(socket, options, 'optional');
+    return socket;
+  });
+}
+
+/** Dials, shakes hands and lets `judge` decide, which closes the socket by throwing. */
+async function establish<T>(
+  options: DialTlsOptions,
   context: () => ConnectionOptions,
-  alpnAnswer: AlpnAnswer,
-): Promise<VerifiedConnection> {
+  judge: (socket: TLSSocket) => T,
+): Promise<T> {
   const where = `${options.host}:${options.port}`;
   const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
   let step = 'the name to resolve and TCP to connect';
@@ -76,7 +98,12 @@ async function establish(
     const raw = await dial({ host: options.host, port: options.port, lookup: options.lookup, signal });
     step = 'the TLS handshake to end';
     const socket = await handshake({ raw, options, context: context(), signal, where });
-    return verified(socket, options, alpnAnswer);
+    try {
+      return judge(socket);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
   } finally {
     timer[Symbol.dispose]();
   }
@@ -84,7 +111,7 @@ async function establish(
 
 interface Handshake {
   readonly raw: Socket;
-  readonly options: ServerTlsConnectOptions;
+  readonly options: DialTlsOptions;
   readonly context: ConnectionOptions;
   readonly signal: AbortSignal;
   readonly where: string;
@@ -94,9 +121,9 @@ function handshake({ raw, options, context, signal, where }: Handshake): Promise
   const servername = serverNameFor(options.serverName ?? options.host);
   return new Promise((resolve, reject) => {
     const socket = connectTls({
+      rejectUnauthorized: false,
       ...context,
       socket: raw,
-      rejectUnauthorized: false,
       ALPNProtocols: [options.alpn],
       ...(servername === undefined ? {} : { servername }),
     });
@@ -127,24 +154,24 @@ function handshakeError(cause: unknown, where: string, alpn: string): JumpgateEr
     return new JumpgateError('alpn', `expected ${where} to speak ${alpn}, it refused that protocol`, details);
   }
   const reason = cause === undefined ? 'the connection was closed' : tlsReason(cause);
+  if (isChainFault(codeOf(cause))) {
+    const message = `the certificate of ${where} was refused (${codeOf(cause)}): ${reason}`;
+    return new JumpgateError('untrusted', message, details);
+  }
   return new JumpgateError('tls', `expected a TLS handshake with ${where}, found: ${reason}`, details);
 }
 
-function verified(socket: TLSSocket, options: ServerTlsConnectOptions, alpnAnswer: AlpnAnswer): VerifiedConnection {
-  const where = `${options.host}:${options.port}`;
-  try {
-    const alpn = socket.alpnProtocol;
-    const fits = alpn === options.alpn || (alpnAnswer === 'optional' && typeof alpn !== 'string');
-    if (!fits) {
-      const message = `expected ${where} to agree on ${options.alpn}, found ${String(alpn)}`;
-      throw new JumpgateError('alpn', message, { source: 'peer', retry: 'later' });
-    }
-    const identity = judge(socket, options.verify, where);
-    return { socket, identity, alpn: options.alpn, remoteAddress: socket.remoteAddress ?? '' };
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
+function verified(socket: TLSSocket, options: ServerTlsConnectOptions, answer: AlpnAnswer): VerifiedConnection {
+  requireProtocol(socket, options, answer);
+  const identity = judge(socket, options.verify, `${options.host}:${options.port}`);
+  return { socket, identity, alpn: options.alpn, remoteAddress: socket.remoteAddress ?? '' };
+}
+
+function requireProtocol(socket: TLSSocket, { alpn, host, port }: DialTlsOptions, answer: AlpnAnswer): void {
+  const agreed = socket.alpnProtocol;
+  if (agreed === alpn || (answer === 'optional' && typeof agreed !== 'string')) return;
+  const message = `expected ${host}:${port} to agree on ${alpn}, found ${String(agreed)}`;
+  throw new JumpgateError('alpn', message, { source: 'peer', retry: 'later' });
 }
 
 function judge(socket: TLSSocket, verify: ChainVerifier, where: string): VerifiedIdentity {

@@ -5,10 +5,14 @@ const URL_CHARACTERS_MAX = 2_048;
 /** Userinfo, even when empty, which WHATWG parsing would drop in silence. */
 const USERINFO = /^https:\/*[^/?#]*@/i;
 
-/** A parsed URL, or what is wrong with it. `base` resolves the target of a redirect, which must stay on its host. */
+/** Whether redirects are followed, and how far: `same-host` keeps to the configured host. */
+export type Redirects = 'forbid' | 'same-host' | 'any-host';
+
+/** A parsed URL, or what is wrong with it. `base` resolves the target of a redirect, which stays on its host unless it may go to any. */
 export function readEndpointUrl(
   text: string,
   base?: URL,
+  redirects: Redirects = 'same-host',
 ): { readonly kind: 'url'; readonly url: URL } | { readonly kind: 'problem'; readonly message: string } {
   if (text.length > URL_CHARACTERS_MAX) return problem(`expected at most ${URL_CHARACTERS_MAX} characters`);
   const url = URL.parse(text, base?.href);
@@ -18,7 +22,8 @@ export function readEndpointUrl(
     return problem('expected no user name or password in the URL');
   }
   if (url.port === '0') return problem('expected a port from 1 to 65535, found 0');
-  if (base !== undefined && url.hostname !== base.hostname) {
+  if (base !== undefined && redirects === 'forbid') return problem('expected no redirect: they are forbidden here');
+  if (base !== undefined && redirects === 'same-host' && url.hostname !== base.hostname) {
     return problem(`expected a redirect within ${base.hostname}, found one to ${url.hostname}`);
   }
   return { kind: 'url', url };
