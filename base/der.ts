@@ -26,6 +26,11 @@ export interface DerElement {
 const LENGTH_OCTETS_MAX = 3;
 /** RFC 5280 asks for 20 octets in serial numbers; RSA moduli are the longest integers met: 16,384 bits. */
 const INTEGER_OCTETS_MAX = 2049;
+const DIGIT_0 = 0x30;
+const LETTER_Z = 0x5a;
+const WRONG_TIME = 'not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ';
+/** Below it seven more bits fit into a number exactly. */
+const ARC_MAX = 2 ** 45;
 /** Longer identifiers than this are registered nowhere. */
 const OID_OCTETS_MAX = 64;
 
@@ -112,39 +117,52 @@ export function derBoolean(element: DerElement): boolean {
   return octet === 0xff;
 }
 
-/** The value of an INTEGER in its shortest two's complement. Throws `der-malformed`. */
-export function derInteger(element: DerElement): bigint {
-  const { content } = element;
+/** The octets of an INTEGER in its shortest two's complement; it is negative if the first is 0x80 or more. Throws `der-malformed`. */
+export function derIntegerOctets({ content }: DerElement): Uint8Array {
   const [first, second] = content;
   if (first === undefined) throw malformed('INTEGER', 'empty');
   if (content.length > INTEGER_OCTETS_MAX) throw malformed('INTEGER', `${content.length} octets long`);
   if (second !== undefined && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
     throw malformed('INTEGER', 'not in its shortest form');
   }
+  return content;
+}
+
+/** The value of an INTEGER in its shortest two's complement. Throws `der-malformed`. */
+export function derInteger(element: DerElement): bigint {
+  const content = derIntegerOctets(element);
   const value = BigInt(`0x${hexOf(content)}`);
-  return first < 0x80 ? value : value - (1n << BigInt(8 * content.length));
+  const isNegative = (content[0] ?? 0) >= 0x80;
+  return isNegative ? value - (1n << BigInt(8 * content.length)) : value;
 }
 
 /** The dotted form of an OBJECT IDENTIFIER. Throws `der-malformed`. */
 export function derOid(element: DerElement): string {
   const { content } = element;
   if (content.length === 0 || content.length > OID_OCTETS_MAX) throw malformed('OID', `${content.length} octets long`);
-  const arcs: bigint[] = [];
-  let arc = 0n;
+  // Arcs have no largest value: what a number holds exactly is one, what is longer becomes a bigint.
+  let text = '';
+  let arc: number | bigint = 0;
   let open = false;
   for (const octet of content) {
     if (!open && octet === 0x80) throw malformed('OID', 'arc not in its shortest form');
-    arc = (arc << 7n) | BigInt(octet & 0x7f);
+    arc =
+      typeof arc === 'number' && arc < ARC_MAX
+        ? arc * 128 + (octet & 0x7f)
+        : (BigInt(arc) << 7n) | BigInt(octet & 0x7f);
     open = octet >= 0x80;
-    if (!open) {
-      arcs.push(arc);
-      arc = 0n;
-    }
+    if (open) continue;
+    text += text === '' ? rootArcs(arc) : `.${arc}`;
+    arc = 0;
   }
   if (open) throw malformed('OID', 'ends within an arc');
-  const [joint = 0n, ...rest] = arcs;
-  const root = joint < 40n ? 0n : joint < 80n ? 1n : 2n;
-  return [root, joint - root * 40n, ...rest].join('.');
+  return text;
+}
+
+/** The first two arcs are written as one (X.690 §8.19.4). */
+function rootArcs(joint: number | bigint): string {
+  if (joint < 40) return `0.${joint}`;
+  return joint < 80 ? `1.${Number(joint) - 40}` : `2.${BigInt(joint) - 80n}`;
 }
 
 /** The octets of a BIT STRING and how many bits of the last one do not count; those are zero. Throws `der-malformed`. */
@@ -163,18 +181,36 @@ export function derBitString(element: DerElement): { readonly bytes: Uint8Array;
  * UTCTime through 2049), milliseconds since 1970. Throws `der-malformed`.
  */
 export function derTime(element: DerElement): number {
-  const text = Buffer.from(element.content).toString('latin1');
   const utc = element.tag === derTag.utcTime;
   if (!utc && element.tag !== derTag.generalizedTime) throw malformed('time', 'neither UTCTime nor GeneralizedTime');
-  const digits = (utc ? /^[0-9]{12}Z$/ : /^[0-9]{14}Z$/).test(text);
-  if (!digits) throw malformed('time', 'not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ');
-  const full = utc ? `${Number(text.slice(0, 2)) >= 50 ? '19' : '20'}${text}` : text;
-  const [year, ...rest] = [full.slice(0, 4), ...(full.slice(4, 14).match(/../g) ?? [])];
-  const iso = `${year}-${rest.slice(0, 2).join('-')}T${rest.slice(2).join(':')}.000Z`;
-  const instant = Date.parse(iso);
-  if (Number.isNaN(instant) || new Date(instant).toISOString() !== iso) throw malformed('time', 'no such instant');
-  if (!utc && Number(year) < 2050) throw malformed('time', 'GeneralizedTime before 2050');
+  const { content } = element;
+  if (content.length !== (utc ? 13 : 15) || content.at(-1) !== LETTER_Z) throw malformed('time', WRONG_TIME);
+  const year = utc ? yearOfUtcTime(twoDigits(content, 0)) : twoDigits(content, 0) * 100 + twoDigits(content, 2);
+  const at = utc ? 2 : 4;
+  const [month, day] = [twoDigits(content, at), twoDigits(content, at + 2)];
+  const [hour, minute, second] = [twoDigits(content, at + 4), twoDigits(content, at + 6), twoDigits(content, at + 8)];
+  const instant = Date.UTC(year, month - 1, day, hour, minute, second);
+  // Date.UTC carries what is too large over into the next unit.
+  if (hour > 23 || minute > 59 || second > 59 || !isDay(instant, month, day))
+    throw malformed('time', 'no such instant');
+  if (!utc && year < 2050) throw malformed('time', 'GeneralizedTime before 2050');
   return instant;
+}
+
+/** RFC 5280 §4.1.2.5.1. */
+function yearOfUtcTime(year: number): number {
+  return year >= 50 ? 1900 + year : 2000 + year;
+}
+
+function isDay(instant: number, month: number, day: number): boolean {
+  const date = new Date(instant);
+  return date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
+}
+
+function twoDigits(content: Uint8Array, at: number): number {
+  const [tens, ones] = [(content[at] ?? 0) - DIGIT_0, (content[at + 1] ?? 0) - DIGIT_0];
+  if (tens < 0 || tens > 9 || ones < 0 || ones > 9) throw malformed('time', WRONG_TIME);
+  return tens * 10 + ones;
 }
 
 function hexOf(bytes: Uint8Array): string {

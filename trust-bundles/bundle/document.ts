@@ -4,8 +4,13 @@ import { JumpgateError, messageOf } from '../../base/errors.ts';
 import { parseJson } from '../../base/json.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
 import { readPublicJwk } from '../jwt/keys.ts';
-import { type Certificate, foreignIdOf, readCertificate } from '../x509/certificate.ts';
-import { importPublicKey } from '../x509/public-key.ts';
+import {
+  type Certificate,
+  foreignIdOf,
+  importPublicKey,
+  readCertificate,
+  tryCertificate,
+} from '../x509/certificate.ts';
 import { type Bundle, type JwtAuthority, type X509Authority } from './bundle.ts';
 
 /** What a document says. */
@@ -106,17 +111,9 @@ function readX509Authority(
   return { der, fingerprint: certificate.fingerprint };
 }
 
-function tryCertificate(der: Uint8Array): Certificate | undefined {
-  try {
-    return readCertificate(der);
-  } catch {
-    return undefined;
-  }
-}
-
 function isUsable(certificate: Certificate): boolean {
   if (certificate.extensions.basicConstraints?.ca !== true || certificate.publicKey.kind === 'other') return false;
-  return importPublicKey(certificate.spki) !== undefined;
+  return importPublicKey(certificate) !== undefined;
 }
 
 function readJwtAuthority(jwk: Readonly<Record<string, unknown>>): JwtAuthority | undefined {
@@ -147,7 +144,7 @@ function readRefreshHint(value: unknown, trustDomain: TrustDomain): number | und
 }
 
 function x509Jwk(authority: X509Authority): Readonly<Record<string, unknown>> {
-  const jwk = importPublicKey(readCertificate(authority.der).spki)?.export({ format: 'jwk' });
+  const jwk = importPublicKey(readCertificate(authority.der))?.export({ format: 'jwk' });
   return { ...jwk, use: 'x509-svid', x5c: [Buffer.from(authority.der).toString('base64')] };
 }
 

@@ -2,7 +2,8 @@
 import { verify } from 'node:crypto';
 
 import { type Certificate } from '../x509/certificate.ts';
-import { importPublicKey, type PublicKey } from '../x509/public-key.ts';
+import { type PublicKey } from '../x509/public-key.ts';
+import { type Authority } from './authority.ts';
 import { rejected } from './rejection.ts';
 import { type VerificationFailure } from './verified-identity.ts';
 
@@ -57,10 +58,11 @@ function checkKey(key: PublicKey): VerificationFailure | undefined {
 }
 
 /** Whether `issuer`'s key made the signature on `certificate`, by an algorithm on the list that fits the key. */
-export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+export function isSignedBy(certificate: Certificate, issuer: Authority): boolean {
   const algorithm = ALGORITHMS.get(certificate.signatureAlgorithm.oid);
-  if (algorithm?.key !== issuer.publicKey.kind || checkKey(issuer.publicKey) !== undefined) return false;
-  const key = importPublicKey(issuer.spki);
+  const { publicKey } = issuer.certificate;
+  if (algorithm?.key !== publicKey.kind || checkKey(publicKey) !== undefined) return false;
+  const { key } = issuer;
   if (key === undefined) return false;
   try {
     return verify(algorithm.digest, certificate.tbs, key, certificate.signature);

@@ -1,11 +1,13 @@
 /** Finds a path from a leaf through the peer's certificates to an anchor of one bundle (RFC 5280 §6.1), in bounded work. */
-import { type Bundle } from '../bundle/bundle.ts';
-import { type Certificate, foreignIdOf, readCertificate } from '../x509/certificate.ts';
+import { type TrustDomain } from '../identity/trust-domain.ts';
+import { type Certificate, foreignIdOf, keyFingerprintOf } from '../x509/certificate.ts';
+import { type Anchors, Authority } from './authority.ts';
 import { checkKeyPolicy, isSignedBy } from './key-policy.ts';
 import { checkNameConstraints } from './name-constraints.ts';
 import { ANY_PURPOSE, type PresenterRole, purposeOf } from './purpose.ts';
 import { rejected } from './rejection.ts';
 import { checkTaint } from './taint.ts';
+import { validityAt } from './validity.ts';
 import { type VerificationFailure } from './verified-identity.ts';
 
 /** A path that holds. */
@@ -20,15 +22,15 @@ export interface TrustPath {
 export interface PathConditions {
   /** Leaf first, each issued by the next; what follows the one that an anchor issued is not looked at. */
   readonly chain: readonly Certificate[];
-  readonly bundle: Bundle;
+  /** Whose they are, and the anchors of its bundle. */
+  readonly trustDomain: TrustDomain;
+  readonly anchors: Anchors;
   /** As in a trust store. */
   readonly tainted: ReadonlySet<string>;
   readonly role: PresenterRole;
   readonly nowMs: number;
 }
 
-/** Our clock may be behind the issuer's by this much; past notAfter there is no tolerance (spiffe.md section 3, 12). */
-const CLOCK_SKEW_MS = 60_000;
 /** Signature checks for one chain: enough for every anchor of a full bundle (256) at one place, and 8 links. */
 const SIGNATURE_CHECKS_MAX = 264;
 
@@ -37,17 +39,16 @@ const SIGNATURE_CHECKS_MAX = 264;
  * refusals the first that is about a path with good signatures is told. Anchors need not be self-signed (RFC 5280 §6.1.1 d).
  */
 export function findPath(conditions: PathConditions): TrustPath | VerificationFailure {
-  const anchors = readAnchors(conditions.bundle);
   const below: Certificate[] = [];
   let refusal: VerificationFailure | undefined;
   let checksLeft = SIGNATURE_CHECKS_MAX;
   for (const [index, certificate] of conditions.chain.entries()) {
     below.push(certificate);
-    for (const anchor of candidatesFor(certificate, anchors)) {
+    for (const anchor of conditions.anchors.candidatesFor(certificate)) {
       if (checksLeft <= 0) return rejected('chain-limits', `more than ${SIGNATURE_CHECKS_MAX} signatures to check`);
       checksLeft -= 1;
       if (!isSignedBy(certificate, anchor)) continue;
-      const path: TrustPath = { kind: 'path', certificates: [...below], anchor };
+      const path: TrustPath = { kind: 'path', certificates: [...below], anchor: anchor.certificate };
       const problem = checkPath(path, conditions);
       if (problem === undefined) return path;
       refusal ??= problem;
@@ -55,31 +56,11 @@ export function findPath(conditions: PathConditions): TrustPath | VerificationFa
     const next = conditions.chain[index + 1];
     if (next === undefined || !isNamedIssuer(certificate, next)) break;
     checksLeft -= 1;
-    if (!isSignedBy(certificate, next)) break;
+    if (!isSignedBy(certificate, new Authority(next))) break;
   }
   if (refusal !== undefined) return refusal;
-  const domain = conditions.bundle.trustDomain;
-  const message = `no authority in the bundle of ${domain} vouches for the chain: another mesh's certificate, or a bundle older than its root`;
+  const message = `no authority in the bundle of ${conditions.trustDomain} vouches for the chain: another mesh's certificate, or a bundle older than its root`;
   return rejected('not-vouched-for', message);
-}
-
-/** Anchors that do not parse vouch for nothing; readers of bundles leave them out already. */
-function readAnchors(bundle: Bundle): readonly Certificate[] {
-  return bundle.x509Authorities.flatMap((authority) => {
-    try {
-      return [readCertificate(authority.der)];
-    } catch {
-      return [];
-    }
-  });
-}
-
-/** Those with the issuer's name; the key identifier is a hint that sorts and never excludes (RFC 5280 §4.2.1.1). */
-function candidatesFor(certificate: Certificate, anchors: readonly Certificate[]): readonly Certificate[] {
-  const named = anchors.filter((anchor) => isNamedIssuer(certificate, anchor));
-  const keyId = certificate.extensions.authorityKeyId;
-  const isHinted = (anchor: Certificate): boolean => anchor.extensions.subjectKeyId === keyId;
-  return [...named.filter(isHinted), ...named.filter((anchor) => !isHinted(anchor))];
 }
 
 function isNamedIssuer(certificate: Certificate, issuer: Certificate): boolean {
@@ -88,7 +69,7 @@ function isNamedIssuer(certificate: Certificate, issuer: Certificate): boolean {
 
 function checkPath(path: TrustPath, conditions: PathConditions): VerificationFailure | undefined {
   const all = [...path.certificates, path.anchor];
-  const tainted = checkTaint([path.anchor], conditions.tainted);
+  const tainted = checkTaint([keyFingerprintOf(path.anchor)], conditions.tainted);
   if (tainted !== undefined) return tainted;
   for (const [index, certificate] of all.entries()) {
     const problem =
@@ -104,15 +85,18 @@ function checkPath(path: TrustPath, conditions: PathConditions): VerificationFai
 
 function checkDates(certificate: Certificate, nowMs: number): VerificationFailure | undefined {
   const { notBeforeMs, notAfterMs } = certificate;
-  if (nowMs + CLOCK_SKEW_MS < notBeforeMs) {
-    const times = `valid from ${formatTime(notBeforeMs)}, now is ${formatTime(nowMs)}`;
-    return rejected('not-yet-valid', `a certificate of the chain is not valid yet: ${times}; compare the clocks`);
+  switch (validityAt(nowMs, certificate)) {
+    case 'not-yet-valid': {
+      const times = `valid from ${formatTime(notBeforeMs)}, now is ${formatTime(nowMs)}`;
+      return rejected('not-yet-valid', `a certificate of the chain is not valid yet: ${times}; compare the clocks`);
+    }
+    case 'expired': {
+      const times = `valid until ${formatTime(notAfterMs)}, now is ${formatTime(nowMs)}`;
+      return rejected('expired', `a certificate of the chain has expired: ${times}`);
+    }
+    case 'valid':
+      return undefined;
   }
-  if (nowMs > notAfterMs) {
-    const times = `valid until ${formatTime(notAfterMs)}, now is ${formatTime(nowMs)}`;
-    return rejected('expired', `a certificate of the chain has expired: ${times}`);
-  }
-  return undefined;
 }
 
 function checkCritical(certificate: Certificate): VerificationFailure | undefined {
@@ -125,7 +109,7 @@ function checkCritical(certificate: Certificate): VerificationFailure | undefine
 function checkAuthority(
   all: readonly Certificate[],
   index: number,
-  { bundle, role }: PathConditions,
+  { trustDomain, role }: PathConditions,
 ): VerificationFailure | undefined {
   const issuer = all[index];
   if (issuer === undefined) return undefined;
@@ -145,7 +129,7 @@ function checkAuthority(
   if (!purposes.includes(ANY_PURPOSE) && !purposes.includes(purposeOf(role))) {
     return rejected('extended-key-usage', `an issuer of the chain may not issue for TLS ${role}s`);
   }
-  const foreign = foreignIdOf(issuer, bundle.trustDomain);
+  const foreign = foreignIdOf(issuer, trustDomain);
   if (foreign !== undefined) return rejected('foreign-authority', `an issuer of the chain has the identity ${foreign}`);
   for (const certificate of all.slice(0, index)) {
     const problem = checkNameConstraints(certificate, issuer);

@@ -1,11 +1,11 @@
 /** An X.509 certificate, read by our own strict DER reader: only the fields that decide about trust (RFC 5280 §4.1). */
-import { createHash } from 'node:crypto';
+import { hash, type KeyObject, X509Certificate } from 'node:crypto';
 
 import {
   derBitString,
   type DerElement,
   derElement,
-  derInteger,
+  derIntegerOctets,
   derOid,
   DerReader,
   derSequence,
@@ -52,6 +52,8 @@ export interface Certificate {
 const SERIAL_OCTETS_MAX = 21;
 /** X.509-SVIDs are some hundred octets; spiffe.md section 4 allows 16 KiB. */
 const CERTIFICATE_OCTETS_MAX = 16 * 1024;
+/** Versions count from zero. */
+const VERSION_3 = 2;
 const EMPTY_NAME_OCTETS = 2;
 const CONTEXT_CONSTRUCTED = 0xa0;
 
@@ -72,9 +74,30 @@ export function readCertificate(der: Uint8Array): Certificate {
   }
 }
 
+/** As {@link readCertificate}, or `undefined` for what is none. */
+export function tryCertificate(der: Uint8Array): Certificate | undefined {
+  try {
+    return readCertificate(der);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The public key for node:crypto, or `undefined` when OpenSSL refuses it (a point off the curve, say). It is taken from
+ * the whole certificate, which costs two thirds of what importing SubjectPublicKeyInfo does.
+ */
+export function importPublicKey(certificate: Certificate): KeyObject | undefined {
+  try {
+    return new X509Certificate(certificate.der).publicKey;
+  } catch {
+    return undefined;
+  }
+}
+
 /** SHA-256 over SubjectPublicKeyInfo, lower-case hex: the same for every certificate of one key. */
 export function keyFingerprintOf(certificate: Certificate): string {
-  return createHash('sha256').update(certificate.spki).digest('hex');
+  return hash('sha256', certificate.spki);
 }
 
 /** The URIs among the subject alternative names, octet for octet. */
@@ -134,7 +157,7 @@ function readParts(der: Uint8Array): Certificate {
   tbs.end();
   return {
     der,
-    fingerprint: createHash('sha256').update(der).digest('hex'),
+    fingerprint: hash('sha256', der),
     serial,
     issuer,
     subject,
@@ -151,13 +174,14 @@ function readParts(der: Uint8Array): Certificate {
 
 function readVersion(tbs: DerReader): void {
   const version = tbs.optional(CONTEXT_CONSTRUCTED);
-  const number = version === undefined ? 0n : derInteger(derElement(version.content, derTag.integer, 'version'));
-  if (number !== 2n) throw malformed(`expected version 3, found ${number + 1n}`);
+  if (version === undefined) throw malformed('expected version 3, found version 1');
+  const octets = derIntegerOctets(derElement(version.content, derTag.integer, 'version'));
+  if (octets.length !== 1 || octets[0] !== VERSION_3) throw malformed('expected version 3, found another');
 }
 
 function readSerial(element: DerElement): string {
   // Zero is tolerated (old SPIRE roots carry it), negative numbers are not.
-  if (derInteger(element) < 0n) throw malformed('negative serial number');
+  if ((derIntegerOctets(element)[0] ?? 0) >= 0x80) throw malformed('negative serial number');
   if (element.content.length > SERIAL_OCTETS_MAX) throw malformed('serial number longer than 20 octets');
   return Buffer.from(element.content).toString('hex');
 }

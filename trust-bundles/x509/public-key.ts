@@ -1,6 +1,4 @@
 /** The public key of a certificate (SubjectPublicKeyInfo, RFC 5280 §4.1.2.7), as far as a decision about it needs. */
-import { createPublicKey, type KeyObject } from 'node:crypto';
-
 import { derBitString, derElement, derInteger, derOid, DerReader, derSequence, derTag } from '../../base/der.ts';
 
 /** A key's kind and size. `other` is whatever no policy of ours allows: it is named, never used. */
@@ -53,15 +51,6 @@ export function readPublicKey(spki: Uint8Array): PublicKey {
       return { kind: 'ed25519' };
     default:
       return { kind: 'other', name: `algorithm ${oid}` };
-  }
-}
-
-/** The key for node:crypto, or `undefined` when OpenSSL refuses it (a point off the curve, say). */
-export function importPublicKey(spki: Uint8Array): KeyObject | undefined {
-  try {
-    return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
-  } catch {
-    return undefined;
   }
 }
 
