@@ -1,6 +1,5 @@
 /** Who may name a caller: what a peer's gateway claims on a link, and what of it a service sees (wire.md, catalogue G). */
 import assert from 'node:assert/strict';
-import { type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 
 import { type Field } from '../../gateway/message/field.ts';
@@ -79,7 +78,7 @@ test(
   async () => {
     const seen: { headers: readonly string[]; trailers: readonly string[] }[] = [];
     await using service = await http1Service((request, response) => {
-      void ended(request).then(() => {
+      request.resume().once('end', () => {
         seen.push({ headers: request.rawHeaders, trailers: request.rawTrailers });
         response.end();
       });
@@ -110,7 +109,3 @@ test(
     assert.deepEqual(trailers, ['x-sum', '1']);
   },
 );
-
-async function ended(request: IncomingMessage): Promise<void> {
-  for await (const _bytes of request);
-}
