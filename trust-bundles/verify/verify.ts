@@ -2,7 +2,7 @@
 import { branded } from '../../base/brand.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type SpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
-import { type Certificate, keyFingerprintOf, readCertificate } from '../x509/certificate.ts';
+import { type Certificate, importPublicKey, keyFingerprintOf, readCertificate } from '../x509/certificate.ts';
 import { type Anchors } from './authority.ts';
 import { checkKeyPolicy } from './key-policy.ts';
 import { checkLeaf, readLeafId } from './leaf.ts';
@@ -100,6 +100,8 @@ function prove(
   const problem = checkTaint(keys, trust.tainted);
   if (problem !== undefined) return problem;
   const { tainted } = trust;
+  // OpenSSL has the last word on whether its key is one: a point off the curve looks like any other.
+  if (importPublicKey(leaf) === undefined) return rejected('weak-key', 'the key of the leaf is no public key');
   const path = findPath({ chain: certificates, trustDomain: trustDomainOf(id), anchors, tainted, role, nowMs });
   if (path.kind === 'rejected') return path;
   const all = [...path.certificates, path.anchor];
