@@ -75,7 +75,7 @@ test('a server that proves the expected domain is connected to under its id', as
   socket.destroy();
 });
 
-test('a server with a leaf forged by another federated domain is refused, and hears nothing', async () => {
+test('A1 XV-9: a server with a leaf forged by another federated domain is refused, and hears nothing', async () => {
   await using server = await rogue({ ...credentialsOf(forger.svid('/jumpgate')), ALPNProtocols: ['h2'] });
   await assert.rejects(dial(server.port), (error) => {
     assert.ok(error instanceof JumpgateError && error.cause instanceof JumpgateError);
@@ -94,14 +94,14 @@ test('a verifier that throws refuses the server', async () => {
   await assert.rejects(dial(server.port, { verify }), /a bug/);
 });
 
-test('a server that speaks another protocol or ignores ALPN is refused', async () => {
+test('A22: a server that speaks another protocol or ignores ALPN is refused', async () => {
   await using other = await rogue({ ALPNProtocols: ['http/1.1'] });
   await assert.rejects(dial(other.port), { code: 'alpn' });
   await using deaf = await rogue({});
   await assert.rejects(dial(deaf.port), { code: 'alpn' });
 });
 
-test('a server below TLS 1.3 is refused', async () => {
+test('A23: a server below TLS 1.3 is refused', async () => {
   await using server = await rogue({ maxVersion: 'TLSv1.2', ALPNProtocols: ['h2'] });
   await assert.rejects(dial(server.port), { code: 'tls' });
 });
@@ -204,7 +204,7 @@ test('SNI is the host name dialled, and absent for addresses and odd names', asy
   assert.deepEqual(names, ['gw.a.test', undefined, undefined]);
 });
 
-test('a session that was resumed is refused by the chain getter', async () => {
+test('A18: a session that was resumed is refused by the chain getter', async () => {
   const verdicts: string[] = [];
   const server = createTlsServer({ ...credentialsOf(a.svid('/w')), ca: [], maxVersion: 'TLSv1.2' }, (socket) => {
     const peer = peerChain(socket);
@@ -223,7 +223,7 @@ test('a session that was resumed is refused by the chain getter', async () => {
   assert.deepEqual(verdicts, ['no-certificate', 'session-resumed']);
 });
 
-test('a one-way listener speaks TLS 1.2 and 1.3, resumes nothing and lets nobody renegotiate', async () => {
+test('A16 A17 A24: a one-way listener speaks TLS 1.2 and 1.3, resumes nothing and lets nobody renegotiate', async () => {
   await using listener = await listenServerTls({
     address: { kind: 'tcp', host: '127.0.0.1', port: 0 },
     credentials: credentialsOf(a.svid('/jumpgate')),

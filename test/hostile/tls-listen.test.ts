@@ -98,20 +98,20 @@ test('a client with an svid of a known trust domain is admitted under its id', a
   assert.equal(gateway.admitted[0].remoteAddress, '127.0.0.1');
 });
 
-test('a leaf that names one domain and is signed by the root of another is refused, both being federated', async () => {
+test('A1 XV-9: a leaf that names one domain and is signed by the root of another is refused, both being federated', async () => {
   await using gateway = await rig();
   const forged = forger.svid('/w');
   await assertRefused(gateway, client(gateway.port, forged), 'not-vouched-for');
 });
 
-test('the foreign root sent along with the forged leaf changes nothing', async () => {
+test('A1: the foreign root sent along with the forged leaf changes nothing', async () => {
   await using gateway = await rig();
   const forged = forger.svid('/w');
   const withRoot = { ...forged, chain: [...forged.chain, forger.root.certificate] };
   await assertRefused(gateway, client(gateway.port, withRoot), 'not-vouched-for');
 });
 
-test('a leaf of an unknown trust domain is refused', async () => {
+test('XV-8: a leaf of an unknown trust domain is refused', async () => {
   await using gateway = await rig();
   await assertRefused(gateway, client(gateway.port, testDomain('c.test').svid('/w')), 'unknown-trust-domain');
 });
@@ -121,7 +121,7 @@ test('a client without a certificate is refused', async () => {
   await assertRefused(gateway, client(gateway.port, undefined), 'no-certificate');
 });
 
-test('TLS 1.2 and older are refused', async () => {
+test('A23: TLS 1.2 and older are refused', async () => {
   await using gateway = await rig();
   const old = client(gateway.port, b.svid('/w'), { maxVersion: 'TLSv1.2' });
   const { code } = await ended(old);
@@ -129,12 +129,12 @@ test('TLS 1.2 and older are refused', async () => {
   await assertServes(gateway.port);
 });
 
-test('a client without ALPN is closed after its handshake', async () => {
+test('A22: a client without ALPN is closed after its handshake', async () => {
   await using gateway = await rig();
   await assertRefused(gateway, client(gateway.port, b.svid('/w'), { ALPNProtocols: [] }), 'alpn');
 });
 
-test('unknown names and more than one name are answered by no_application_protocol', async () => {
+test('A22: unknown names and more than one name are answered by no_application_protocol', async () => {
   await using gateway = await rig();
   for (const names of [['http/1.1'], ['h3'], ['h2', 'jumpgate-reverse'], ['h2', 'http/1.1'], ['H2']]) {
     const { code } = await ended(client(gateway.port, b.svid('/w'), { ALPNProtocols: names }));
@@ -172,7 +172,7 @@ test('a protocol for strangers admits clients without a certificate, and to noth
   assert.equal(strangers.length, 1);
 });
 
-test('a client that says nothing, or half of a handshake, is closed at the deadline', async () => {
+test('A26: a client that says nothing, or half of a handshake, is closed at the deadline', async () => {
   await using gateway = await rig({ limits: { handshakeTimeoutMs: 100 } });
   const silent = await rawTcp(gateway.port);
   const halfway = await rawTcp(gateway.port);
@@ -182,7 +182,7 @@ test('a client that says nothing, or half of a handshake, is closed at the deadl
   await assertServes(gateway.port);
 });
 
-test('plain HTTP and noise on the TLS port are closed', async () => {
+test('A25: plain HTTP and noise on the TLS port are closed', async () => {
   await using gateway = await rig();
   for (const bytes of ['GET / HTTP/1.1\r\nhost: x\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '\x00'.repeat(64)]) {
     const socket = await rawTcp(gateway.port);
@@ -194,7 +194,7 @@ test('plain HTTP and noise on the TLS port are closed', async () => {
   await assertServes(gateway.port);
 });
 
-test('no session is offered, and one taken along is not resumed', async () => {
+test('A16 A17 A18: no session is offered, and one taken along is not resumed', async () => {
   await using gateway = await rig();
   const first = client(gateway.port, b.svid('/w'));
   const sessions: Buffer[] = [];
@@ -301,7 +301,7 @@ test('new handshakes show the rotated svid, and live connections stay', async ()
   after.destroy();
 });
 
-test('an svid whose key is another one is not taken, and the old one stays', async () => {
+test('A30: an svid whose key is another one is not taken, and the old one stays', async () => {
   const svid = svidSource(a.svid('/jumpgate'));
   await using gateway = await rig({ svid });
   svid.rotate({ ...a.svid('/jumpgate'), key: b.svid('/x').key });

@@ -19,7 +19,7 @@ const trustDomain = parseTrustDomain('a.test');
 const id = parseSpiffeId('spiffe://a.test/ns/shop/sa/web');
 const root = createRoot({ trustDomain, nowMs: TEST_NOW_MS, ttlMs: 86_400_000 });
 
-test('a root is a CA of its trust domain for SVIDs only, with a name and a key identifier of its own', () => {
+test('XI-4 XI-7 XI-9 XI-12: a root is a CA of its trust domain for SVIDs only, with a name and a key identifier of its own', () => {
   const { extensions, issuer, subject, serial } = readCertificate(root.certificate);
   assert.deepEqual(extensions.basicConstraints, { ca: true, pathLength: 0 });
   assert.deepEqual(extensions.keyUsage, { critical: true, digitalSignature: false, keyCertSign: true, crlSign: false });
@@ -31,7 +31,7 @@ test('a root is a CA of its trust domain for SVIDs only, with a name and a key i
   assert.notEqual(other.extensions.subjectKeyId, extensions.subjectKeyId);
 });
 
-test('a leaf has the shape that X.509-SVID asks for', () => {
+test('XI-1 XI-3 XI-4 XI-5 XI-6 XI-8: a leaf has the shape that X.509-SVID asks for', () => {
   const svid = issueSvid({ root, id, nowMs: TEST_NOW_MS, ttlMs: 3_600_000 });
   assert.equal(svid.chain.length, 1);
   const leaf = readCertificate(svid.chain[0]!);
@@ -56,11 +56,12 @@ test('an SVID never outlives its root, and an ended root issues nothing', () => 
   assert.throws(() => issueSvid(ended), { code: 'svid-refused' });
 });
 
-test('an ID without a path or of another trust domain is not issued', () => {
+test('XI-2 XI-9 XI-11: an ID without a path, of another trust domain or beyond 2,048 octets is not issued', () => {
   for (const other of ['spiffe://a.test', 'spiffe://b.test/w']) {
     const request = { root, id: parseSpiffeId(other), nowMs: TEST_NOW_MS, ttlMs: 1000 };
     assert.throws(() => issueSvid(request), { code: 'svid-refused' });
   }
+  assert.throws(() => parseSpiffeId(`spiffe://a.test/${'w'.repeat(2033)}`), { code: 'spiffe-id-malformed' });
 });
 
 test('a root that ends after 2049 has a date that is read back', () => {

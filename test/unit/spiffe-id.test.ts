@@ -14,66 +14,71 @@ import {
 } from '../../trust-bundles/identity/spiffe-id.ts';
 import { parseTrustDomain, tryTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 
-for (const id of [
-  'spiffe://a.test',
-  'spiffe://a.test/w',
-  'spiffe://10.0.0.1/w',
-  'spiffe://under_score/w',
-  'spiffe://-a.-/w',
-  'spiffe://a.test/...',
-  'spiffe://a.test/.a/..a/A-Z_0.9',
-  `spiffe://${'a'.repeat(255)}/w`,
-  `spiffe://a/${'a'.repeat(2037)}`,
-]) {
-  test(`${id.slice(0, 40)} (${id.length}) is a SPIFFE ID`, () => {
+for (const [line, id] of [
+  ['SI-1', 'spiffe://a.test'],
+  ['SI-1', 'spiffe://a.test/w'],
+  ['SI-6', 'spiffe://10.0.0.1/w'],
+  ['SI-6', 'spiffe://under_score/w'],
+  ['SI-6', 'spiffe://-a.-/w'],
+  ['SI-7', 'spiffe://a.test/...'],
+  ['SI-7', 'spiffe://a.test/.a/..a/A-Z_0.9'],
+  ['SI-8', `spiffe://${'a'.repeat(255)}/w`],
+  ['SI-8', `spiffe://a/${'a'.repeat(2037)}`],
+] as const) {
+  test(`${line}: ${id.slice(0, 40)} (${id.length}) is a SPIFFE ID`, () => {
     assert.equal(parseSpiffeId(id), id);
   });
 }
 
-for (const id of [
-  '',
-  'a.test/w',
-  'spiffe:/a.test/w',
-  'Spiffe://a.test/w',
-  'SPIFFE://a.test/w',
-  'https://a.test/w',
-  ' spiffe://a.test/w',
-  'spiffe://',
-  'spiffe:///a',
-  'spiffe://a.test?',
-  'spiffe://a.test/w?',
-  'spiffe://a.test/w?q',
-  'spiffe://a.test/w#',
-  'spiffe://a.test#f',
-  'spiffe://u@a.test/w',
-  'spiffe://@a.test/w',
-  'spiffe://a.test:/w',
-  'spiffe://a.test:80/w',
-  'spiffe://[::1]/w',
-  'spiffe://A.test/w',
-  'spiffe://a%2etest/w',
-  'spiffe://a.test/%61',
-  'spiffe://a.test/',
-  'spiffe://a.test/w/',
-  'spiffe://a.test//w',
-  'spiffe://a.test/./w',
-  'spiffe://a.test/..',
-  'spiffe://a.test/w x',
-  'spiffe://a.test/w\n',
-  'spiffe://a.test\n/w',
-  'spiffe://a.test/\u0000',
-  'spiffe://a.test/\u00fc',
-  'spiffe://\u0430.test/w',
-  'spiffe://a.test\\w',
-  'spiffe://a.test/*',
-  `spiffe://${'a'.repeat(256)}/w`,
-  `spiffe://a/${'a'.repeat(2038)}`,
-]) {
-  test(`${JSON.stringify(id.slice(0, 40))} (${id.length}) is no SPIFFE ID`, () => {
+for (const [line, id] of [
+  ['SI-1', ''],
+  ['SI-1', 'a.test/w'],
+  ['SI-1', 'spiffe:/a.test/w'],
+  ['SI-1', 'Spiffe://a.test/w'],
+  ['SI-1', 'SPIFFE://a.test/w'],
+  ['SI-1', 'https://a.test/w'],
+  ['SI-1', ' spiffe://a.test/w'],
+  ['SI-2', 'spiffe://'],
+  ['SI-2', 'spiffe:///a'],
+  ['SI-3', 'spiffe://a.test?'],
+  ['SI-3', 'spiffe://a.test/w?'],
+  ['SI-3', 'spiffe://a.test/w?q'],
+  ['SI-3', 'spiffe://a.test/w#'],
+  ['SI-3', 'spiffe://a.test#f'],
+  ['SI-4', 'spiffe://u@a.test/w'],
+  ['SI-4', 'spiffe://@a.test/w'],
+  ['SI-4', 'spiffe://a.test:/w'],
+  ['SI-4', 'spiffe://a.test:80/w'],
+  ['SI-5', 'spiffe://A.test/w'],
+  ['SI-5', 'spiffe://a%2etest/w'],
+  ['SI-5', 'spiffe://a.test\\w'],
+  ['SI-5', 'spiffe://a.test\n/w'],
+  ['SI-6', 'spiffe://[::1]/w'],
+  ['SI-7', 'spiffe://a.test/%61'],
+  ['SI-7', 'spiffe://a.test/'],
+  ['SI-7', 'spiffe://a.test/w/'],
+  ['SI-7', 'spiffe://a.test//w'],
+  ['SI-7', 'spiffe://a.test/./w'],
+  ['SI-7', 'spiffe://a.test/..'],
+  ['SI-7', 'spiffe://a.test/w x'],
+  ['SI-7', 'spiffe://a.test/w\n'],
+  ['SI-7', 'spiffe://a.test/\u0000'],
+  ['SI-7', 'spiffe://a.test/*'],
+  ['SI-8', `spiffe://${'a'.repeat(256)}/w`],
+  ['SI-8', `spiffe://a/${'a'.repeat(2038)}`],
+  ['SI-9', 'spiffe://a.test/\u00fc'],
+  ['SI-9', 'spiffe://\u0430.test/w'],
+] as const) {
+  test(`${line}: ${JSON.stringify(id.slice(0, 40))} (${id.length}) is no SPIFFE ID`, () => {
     assert.equal(trySpiffeId(id), undefined);
     assert.throws(() => parseSpiffeId(id), { code: 'spiffe-id-malformed' });
   });
 }
+
+test('SI-8: paths are compared with case', () => {
+  assert.notEqual(parseSpiffeId('spiffe://a.test/Web'), parseSpiffeId('spiffe://a.test/web'));
+  assert.equal(matchesId('spiffe://a.test/Web', parseSpiffeId('spiffe://a.test/web')), false);
+});
 
 test('an ID is its trust domain and its path', () => {
   const id = parseSpiffeId('spiffe://a.test/ns/shop');

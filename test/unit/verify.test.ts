@@ -51,7 +51,7 @@ function leafOutcome(overrides: CertificateOverrides, root: TestAuthority = root
   return outcome(check(testSvid(root, id, overrides).chain, testBundles(root, rootB)));
 }
 
-test('an honest SVID is verified, with its domain, its anchor, its chain and the earliest end', () => {
+test('XV-8: an honest SVID is verified, with its domain, its anchor, its chain and the earliest end', () => {
   const svid = testSvid(rootA, ID);
   const verification = check(svid.chain);
   assert.equal(verification.kind, 'verified');
@@ -62,7 +62,7 @@ test('an honest SVID is verified, with its domain, its anchor, its chain and the
   assert.deepEqual(verification.chain, svid.chain);
 });
 
-test('what the embedded CA issues is verified in both roles', () => {
+test('XI-8: what the embedded CA issues is verified in both roles', () => {
   const trustDomain = parseTrustDomain('a.test');
   const root = createRoot({ trustDomain, nowMs: TEST_NOW_MS, ttlMs: 86_400_000 });
   const svid = issueSvid({ root, id: parseSpiffeId(ID), nowMs: TEST_NOW_MS, ttlMs: 3_600_000 });
@@ -72,11 +72,11 @@ test('what the embedded CA issues is verified in both roles', () => {
   assert.equal(outcome(check(svid.chain, bundles, { role: 'server' })), 'verified');
 });
 
-test("a leaf that names domain A but is signed by B's root is refused although both bundles are loaded", () => {
+test("XV-9 A1: a leaf that names domain A but is signed by B's root is refused although both bundles are loaded", () => {
   assert.equal(outcome(check(testSvid(rootB, ID).chain)), 'not-vouched-for');
 });
 
-test('a domain without a bundle is unknown, and an empty bundle revokes everything', () => {
+test('XV-8 XV-10: a domain without a bundle is unknown, and an empty bundle revokes everything', () => {
   const chain = testSvid(rootA, ID).chain;
   assert.equal(outcome(check(chain, testBundles(rootB))), 'unknown-trust-domain');
   const mislabelled = new Map([[rootA.trustDomain, testBundle([rootA], { trustDomain: rootB.trustDomain })]]);
@@ -85,7 +85,7 @@ test('a domain without a bundle is unknown, and an empty bundle revokes everythi
   assert.equal(outcome(check(chain, empty)), 'empty-bundle');
 });
 
-test('a root that copies name and key identifier of another does not lock the honest one out, in either order', () => {
+test('XV-1: a root that copies name and key identifier of another does not lock the honest one out, in either order', () => {
   const copy = testRoot('a.test', { commonName: 'same', subjectKeyId: '01' });
   const honest = testRoot('a.test', { commonName: 'same', subjectKeyId: '01' });
   const chain = testSvid(honest, ID).chain;
@@ -103,21 +103,32 @@ test('a wrong authority key identifier is a hint and does not decide', () => {
   assert.equal(leafOutcome({ authorityKeyId: null }), 'verified');
 });
 
-test('a leaf that could sign certificates or lists is refused', () => {
+test('XV-2 A7: a leaf that is a CA is refused, whatever else it may be used for', () => {
   assert.equal(leafOutcome({ ca: true }), 'leaf-constraints');
+  assert.equal(leafOutcome({ ca: true, commonName: 'web' }), 'leaf-constraints');
+  assert.equal(leafOutcome({ ca: false }), 'verified');
+});
+
+test('XI-10: a certificate that signs others authenticates nobody, also with an ID that has a path', () => {
+  assert.equal(outcome(check([rootA.certificate])), 'spiffe-id-malformed');
+  const signing = testIntermediate(rootA, { uris: [ID], keyUsage: usage.digitalSignature | usage.keyCertSign });
+  assert.equal(outcome(check([signing.certificate])), 'leaf-constraints');
+});
+
+test('XV-3 A7: a leaf that may sign certificates or revocation lists is refused', () => {
   assert.equal(leafOutcome({ keyUsage: usage.digitalSignature | usage.keyCertSign }), 'leaf-constraints');
   assert.equal(leafOutcome({ keyUsage: usage.digitalSignature | usage.crlSign }), 'leaf-constraints');
   assert.equal(leafOutcome({ permittedUris: ['a.test'] }), 'leaf-constraints');
 });
 
-test('a leaf without critical key usage or without digitalSignature is refused, further leaf bits are not', () => {
+test('A7 XV-7: a leaf without critical key usage or without digitalSignature is refused, further leaf bits are not', () => {
   assert.equal(leafOutcome({ keyUsage: null }), 'leaf-constraints');
   assert.equal(leafOutcome({ keyUsageCritical: false }), 'leaf-constraints');
   assert.equal(leafOutcome({ keyUsage: 0x20 }), 'leaf-constraints');
   assert.equal(leafOutcome({ keyUsage: usage.digitalSignature | 0x20 | 0x08 }), 'verified');
 });
 
-test('a leaf has exactly one URI name and any number of others', () => {
+test('XV-6 XV-7 A8 A9: a leaf has exactly one URI name and any number of others', () => {
   assert.equal(leafOutcome({ uris: [ID, 'spiffe://a.test/other'] }), 'leaf-names');
   assert.equal(leafOutcome({ uris: [ID, 'https://a.test/'] }), 'leaf-names');
   assert.equal(leafOutcome({ uris: [], dns: ['a.test'], commonName: ID }), 'leaf-names');
@@ -127,40 +138,40 @@ test('a leaf has exactly one URI name and any number of others', () => {
   assert.equal(leafOutcome({ sanCritical: false }), 'leaf-names');
 });
 
-for (const id of [
-  'spiffe://a.test',
-  'spiffe://a.test/',
-  'spiffe://a.test:443/w',
-  'spiffe://a.test:/w',
-  'spiffe://user@a.test/w',
-  'spiffe://a.test/w?x=1',
-  'spiffe://a.test/w?',
-  'spiffe://a.test/w#',
-  'spiffe://a.test/%77',
-  'spiffe://a.test/a/../w',
-  'spiffe://a.test//w',
-  'spiffe://a.test/w/',
-  'spiffe://A.test/w',
-  'SPIFFE://a.test/w',
-  'https://a.test/w',
-  'spiffe:///w',
-  'spiffe://a.test/w\u0000',
-  'spiffe://a.test/\u00fc',
-  `spiffe://${'a'.repeat(256)}/w`,
-  '',
-]) {
-  test(`a leaf with the URI ${JSON.stringify(id.slice(0, 40))} is refused`, () => {
+for (const [line, id] of [
+  ['XV-4', 'https://a.test/w'],
+  ['XV-4', 'SPIFFE://a.test/w'],
+  ['XV-4', ''],
+  ['XV-5 A10', 'spiffe://a.test'],
+  ['XV-5 A10', 'spiffe://a.test/'],
+  ['A10', 'spiffe://a.test:443/w'],
+  ['A10', 'spiffe://a.test:/w'],
+  ['A10', 'spiffe://user@a.test/w'],
+  ['A10', 'spiffe://a.test/w?x=1'],
+  ['A10', 'spiffe://a.test/w?'],
+  ['A10', 'spiffe://a.test/w#'],
+  ['A10', 'spiffe://a.test/%77'],
+  ['A10', 'spiffe://a.test/a/../w'],
+  ['A10', 'spiffe://a.test//w'],
+  ['A10', 'spiffe://a.test/w/'],
+  ['A10', 'spiffe://A.test/w'],
+  ['A10', 'spiffe:///w'],
+  ['A10', 'spiffe://a.test/w\u0000'],
+  ['A10', 'spiffe://a.test/\u00fc'],
+  ['A10', `spiffe://${'a'.repeat(256)}/w`],
+] as const) {
+  test(`${line}: a leaf with the URI ${JSON.stringify(id.slice(0, 40))} is refused`, () => {
     assert.equal(leafOutcome({ uris: [id] }), 'spiffe-id-malformed');
   });
 }
 
-test('an ID of 2,048 octets is accepted', () => {
+test('A10: an ID of 2,048 octets is accepted, one of 2,049 is not', () => {
   const id = `spiffe://a.test/${'a'.repeat(2048 - 'spiffe://a.test/'.length)}`;
   assert.equal(leafOutcome({}, rootA, id), 'verified');
   assert.equal(leafOutcome({}, rootA, `${id}a`), 'spiffe-id-malformed');
 });
 
-test('extended key usage, if there is any, names the role', () => {
+test('A13 XV-7: extended key usage, if there is any, names the role', () => {
   const serverOnly = testSvid(rootA, ID, { extendedKeyUsage: [oids.serverAuth] }).chain;
   assert.equal(outcome(check(serverOnly, both, { role: 'client' })), 'extended-key-usage');
   assert.equal(outcome(check(serverOnly, both, { role: 'server' })), 'verified');
@@ -169,7 +180,7 @@ test('extended key usage, if there is any, names the role', () => {
   assert.equal(leafOutcome({}, testRoot('a.test', { extendedKeyUsage: [oids.serverAuth] })), 'extended-key-usage');
 });
 
-test('the clock has 60 s of tolerance before notBefore and none after notAfter', () => {
+test('A4 A5: the clock has 60 s of tolerance before notBefore and none after notAfter', () => {
   const { chain } = testSvid(rootA, ID, { notBeforeMs: TEST_NOW_MS, notAfterMs: TEST_NOW_MS + 60_000 });
   const at = (nowMs: number): string => outcome(check(chain, both, { nowMs }));
   assert.equal(at(TEST_NOW_MS - 60_001), 'not-yet-valid');
@@ -178,11 +189,20 @@ test('the clock has 60 s of tolerance before notBefore and none after notAfter',
   assert.equal(at(TEST_NOW_MS + 60_001), 'expired');
 });
 
-test('an expired authority vouches for nothing', () => {
-  assert.equal(leafOutcome({}, testRoot('a.test', { notAfterMs: TEST_NOW_MS - 1000 })), 'expired');
+test('A5: an expired leaf, intermediate or authority is refused, and the reason names which', () => {
+  const reason = (root: TestAuthority, leaf: CertificateOverrides, issuer = root): string => {
+    const verification = check(testSvid(issuer, ID, leaf).chain, testBundles(root));
+    assert.equal(verification.kind, 'rejected');
+    assert.equal(verification.code, 'expired');
+    return verification.message.split(' has expired')[0] ?? '';
+  };
+  const ended = { notAfterMs: TEST_NOW_MS - 1000 };
+  assert.equal(reason(rootA, ended), 'the leaf');
+  assert.equal(reason(rootA, {}, testIntermediate(rootA, ended)), 'an intermediate certificate');
+  assert.equal(reason(testRoot('a.test', ended), {}), 'the authority that vouches');
 });
 
-test('a chain over intermediates is verified, and ends with the earliest of its certificates', () => {
+test('XV-1: a chain over intermediates is verified, and ends with the earliest of its certificates', () => {
   const upper = testIntermediate(rootA);
   const lower = testIntermediate(upper, { notAfterMs: TEST_NOW_MS + 5_000 });
   const { chain } = testSvid(lower, ID);
@@ -195,12 +215,12 @@ test('a chain over intermediates is verified, and ends with the earliest of its 
   assert.equal(outcome(check(chain.slice(0, 2))), 'not-vouched-for');
 });
 
-test('an intermediate in the bundle is an anchor although it is not self-signed', () => {
+test('XV-1: an intermediate in the bundle is an anchor although it is not self-signed', () => {
   const intermediate = testIntermediate(rootA);
   assert.equal(outcome(check(testSvid(intermediate, ID).chain, testBundles(intermediate))), 'verified');
 });
 
-test('an issuer that is no CA, may not sign, or is too deep is refused', () => {
+test('XV-1 XI-4 XI-7: an issuer that is no CA, may not sign, or is too deep is refused', () => {
   const through = (overrides: CertificateOverrides, root = rootA): string =>
     outcome(check(testSvid(testIntermediate(root, overrides), ID).chain, testBundles(root)));
   assert.equal(through({}), 'verified');
@@ -212,7 +232,7 @@ test('an issuer that is no CA, may not sign, or is too deep is refused', () => {
   assert.equal(through({}, testRoot('a.test', { pathLength: 1 })), 'verified');
 });
 
-test('a workload cannot issue: a leaf as issuer is refused', () => {
+test('XV-1: a workload cannot issue: a leaf as issuer is refused', () => {
   const workload = testSvid(rootA, 'spiffe://a.test/thief');
   const asIssuer: TestAuthority = {
     ...rootA,
@@ -231,14 +251,14 @@ test('a workload cannot issue: a leaf as issuer is refused', () => {
   assert.equal(outcome(check(testSvid(named, ID).chain)), 'ca-constraints');
 });
 
-test('an issuer with the identity of another trust domain is refused', () => {
+test('XI-9: an issuer with the identity of another trust domain is refused', () => {
   const foreign = testIntermediate(rootA, { uris: ['spiffe://b.test'] });
   assert.equal(outcome(check(testSvid(foreign, ID).chain)), 'foreign-authority');
   assert.equal(leafOutcome({}, testRoot('a.test', { uris: ['spiffe://b.test'] })), 'foreign-authority');
   assert.equal(leafOutcome({}, testRoot('a.test', { uris: [] })), 'verified');
 });
 
-test('URI name constraints are enforced, and constraints that are not understood refuse what they touch', () => {
+test('XV-1 XI-11 A13: URI name constraints are enforced, and constraints that are not understood refuse what they touch', () => {
   const under = (overrides: CertificateOverrides, leaf: CertificateOverrides = {}): string =>
     leafOutcome(leaf, testRoot('a.test', { uris: [], ...overrides }));
   assert.equal(under({ permittedUris: ['a.test'] }), 'verified');
@@ -251,7 +271,7 @@ test('URI name constraints are enforced, and constraints that are not understood
   assert.equal(under({ permittedDns: ['a.test'] }, { dns: ['a.test'] }), 'name-constraints');
 });
 
-test('an unknown critical extension anywhere on the path is refused, an uncritical one is not', () => {
+test('XV-1: an unknown critical extension anywhere on the path is refused, an uncritical one is not', () => {
   const extension = (critical: boolean): CertificateOverrides => ({
     extraExtensions: [{ oid: '1.3.6.1.4.1.99999.1', critical, value: der(0x05) }],
   });
@@ -260,7 +280,7 @@ test('an unknown critical extension anywhere on the path is refused, an uncritic
   assert.equal(leafOutcome({}, testRoot('a.test', extension(true))), 'unknown-critical-extension');
 });
 
-test('weak keys are refused, in the leaf and in the authority', () => {
+test('A14: weak keys are refused, in the leaf and in the authority', () => {
   const rsa = (modulusLength: number): CertificateOverrides => ({
     keys: generateKeyPairSync('rsa', { modulusLength }),
   });
@@ -277,21 +297,24 @@ test('weak keys are refused, in the leaf and in the authority', () => {
   assert.equal(leafOutcome({ keys: generateKeyPairSync('ed448') }), 'weak-key');
 });
 
-test('explicit curve parameters are refused', () => {
+test('A14: explicit curve parameters and points off the curve are refused', () => {
   const point = testKeys().publicKey.export({ format: 'der', type: 'spki' }).subarray(-65);
   const parameters = derSequenceOf(der(0x02, Buffer.from([1])), derSequenceOf(derOidOf('1.2.840.10045.1.1')));
   const spki = derSequenceOf(derSequenceOf(derOidOf('1.2.840.10045.2.1'), parameters), derBits(point));
   assert.equal(leafOutcome({ spki }), 'weak-key');
+  const offCurve = Uint8Array.from(testKeys().publicKey.export({ format: 'der', type: 'spki' }));
+  offCurve[offCurve.length - 1]! ^= 1;
+  assert.equal(leafOutcome({ spki: offCurve }), 'weak-key');
 });
 
-test('signatures with SHA-1 are refused', () => {
+test('A14: signatures with SHA-1 are refused', () => {
   assert.equal(leafOutcome({ signature: { oid: oids.ecdsaSha1, digest: 'sha1' } }), 'weak-signature');
   const rsaRoot = testRoot('a.test', { keys: generateKeyPairSync('rsa', { modulusLength: 2048 }) });
   const signature = { oid: oids.rsaSha1, digest: 'sha1', parameters: der(0x05) };
   assert.equal(leafOutcome({ signature }, rsaRoot), 'weak-signature');
 });
 
-test('a certificate altered after signing is refused', () => {
+test('XV-1: a certificate altered after signing is refused', () => {
   const mutate = (bytes: Uint8Array): Uint8Array => {
     const at = Buffer.from(bytes).indexOf('sa/web');
     return Buffer.concat([bytes.subarray(0, at), Buffer.from('sa/adm'), bytes.subarray(at + 6)]);

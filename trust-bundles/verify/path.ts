@@ -73,7 +73,7 @@ function checkPath(path: TrustPath, conditions: PathConditions): VerificationFai
   if (tainted !== undefined) return tainted;
   for (const [index, certificate] of all.entries()) {
     const problem =
-      checkDates(certificate, conditions.nowMs) ??
+      checkDates(certificate, conditions.nowMs, nameOf(path, index)) ??
       checkCritical(certificate) ??
       // An anchor's own signature proves nothing and is not looked at; its key is, where it signs.
       (certificate === path.anchor ? undefined : checkKeyPolicy(certificate)) ??
@@ -83,20 +83,26 @@ function checkPath(path: TrustPath, conditions: PathConditions): VerificationFai
   return undefined;
 }
 
-function checkDates(certificate: Certificate, nowMs: number): VerificationFailure | undefined {
+function checkDates(certificate: Certificate, nowMs: number, which: string): VerificationFailure | undefined {
   const { notBeforeMs, notAfterMs } = certificate;
   switch (validityAt(nowMs, certificate)) {
     case 'not-yet-valid': {
       const times = `valid from ${formatTime(notBeforeMs)}, now is ${formatTime(nowMs)}`;
-      return rejected('not-yet-valid', `a certificate of the chain is not valid yet: ${times}; compare the clocks`);
+      return rejected('not-yet-valid', `${which} is not valid yet: ${times}; compare the clocks`);
     }
     case 'expired': {
       const times = `valid until ${formatTime(notAfterMs)}, now is ${formatTime(nowMs)}`;
-      return rejected('expired', `a certificate of the chain has expired: ${times}`);
+      return rejected('expired', `${which} has expired: ${times}`);
     }
     case 'valid':
       return undefined;
   }
+}
+
+/** What the certificate at `index` is on its path, for operators. */
+function nameOf({ certificates }: TrustPath, index: number): string {
+  if (index === 0) return 'the leaf';
+  return index < certificates.length ? 'an intermediate certificate' : 'the authority that vouches';
 }
 
 function checkCritical(certificate: Certificate): VerificationFailure | undefined {
