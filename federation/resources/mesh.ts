@@ -19,20 +19,16 @@ import { gatewayIdOf, type SpiffeId } from '../../trust-bundles/identity/spiffe-
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { bindAddress, dialAddress, filePath, foreignIdProblem, httpsUrl, type Located } from './fields.ts';
 import { located, socketPath, socketPathProblem, spiffeId, trustDomain } from './fields.ts';
+import { EMBEDDED_IDENTITY, identity } from './identity.ts';
 import { DEFAULT_LIMITS, meshLimits } from './limits.ts';
 import { bindTo, outboundListener } from './outbound-listener.ts';
 import { type MeshSpec, type OutboundListenerSpec } from './values.ts';
 
-const HOUR_MS = 3_600_000;
 const DEFAULTS = {
   directory: './state',
   jump: { host: '0.0.0.0', port: 15_443 },
   bundle: { host: '0.0.0.0', port: 8443 },
   status: { host: '127.0.0.1', port: 9902 },
-  /** The lifetime that SPIRE gives too; a stolen key is worth little for long. */
-  svidTtlMs: HOUR_MS,
-  /** Roots are replaced by hand (`rotate`) in this version, so they must outlast a forgetful year. */
-  rootTtlMs: 365 * 24 * HOUR_MS,
   /** TB §6.1: five minutes recommended. */
   refreshHintMs: 300_000,
   /** Two, so that one may be lost or replaced without a refused call. */
@@ -40,14 +36,6 @@ const DEFAULTS = {
   /** security.md §3. */
   drainMs: 30_000,
 } as const;
-
-const embedded = object('the embedded CA', {
-  directory: optional(filePath('the directory of the root keys')),
-  svidTtl: defaulted(duration('5s', '24h'), DEFAULTS.svidTtlMs),
-  rootTtl: defaulted(duration('1m', '3650d'), DEFAULTS.rootTtlMs),
-});
-
-const identity = oneByKey('identity as embedded: {}', { embedded }, ['workloadApi', 'files']);
 
 const status = parsed(
   object('address or socket', { address: optional(bindAddress), socket: optional(socketPath) }),
@@ -178,13 +166,12 @@ export const meshSchema: Schema<MeshSpec> = parsed(fields, (spec, reading) => {
   const socket = join(directory, 'admin.sock');
   const tooLong = spec.listeners?.admin === undefined ? socketPathProblem(socket) : undefined;
   if (tooLong !== undefined) return reading.problem(`the default of listeners.admin: ${tooLong}`);
-  const { svidTtl: svidTtlMs, rootTtl: rootTtlMs, directory: keys } = spec.identity ?? EMBEDDED;
-  if (svidTtlMs > rootTtlMs) return reading.problem('expected identity.embedded.svidTtl to be at most rootTtl');
+  const from = spec.identity ?? EMBEDDED_IDENTITY;
   return {
     value: {
       trustDomain: domain,
       gatewayId: gatewayId?.value ?? gatewayIdOf(domain),
-      identity: { kind: 'embedded', directory: keys ?? directory, svidTtlMs, rootTtlMs },
+      identity: { ...from, directory: from.directory ?? directory },
       listeners: listenersOf(spec.listeners, socket),
       store: chosen,
       linksPerPeer: spec.linksPerPeer,
@@ -197,8 +184,6 @@ export const meshSchema: Schema<MeshSpec> = parsed(fields, (spec, reading) => {
     },
   };
 });
-
-const EMBEDDED = { svidTtl: DEFAULTS.svidTtlMs, rootTtl: DEFAULTS.rootTtlMs, directory: undefined } as const;
 
 type Written<S> = S extends Schema<infer T> ? T : never;
 

@@ -16,7 +16,8 @@ interface Reference {
   readonly path: string;
   readonly origin: Origin;
   readonly at: string;
-  readonly secret: boolean;
+  /** May its group read it? `'group'`: yes, as volumes of Kubernetes with an fsGroup are mounted. */
+  readonly secret: boolean | 'group';
 }
 
 /** Reads every file that the set names; mistakes go to `problems`. Returns the set with what snapshots carry of them. */
@@ -29,6 +30,7 @@ export async function readReferencedFiles(set: ResourceSet, problems: ProblemLis
     await secret(store.passwordFile, 'spec.store.redis.passwordFile');
     await secret(store.sealKeyFile, 'spec.store.redis.sealKeyFile');
   }
+  await checkIdentity(set.mesh, problems);
   await checkBundleListener(set.mesh, problems);
   for (const peer of set.peers) {
     await checkBundle(peer, problems);
@@ -39,6 +41,21 @@ export async function readReferencedFiles(set: ResourceSet, problems: ProblemLis
   }
   const exports = await Promise.all(set.exports.map((each) => withAnchors(each, problems)));
   return { ...set, exports };
+}
+
+/** What is in them is judged where they are used, at every renewal. */
+async function checkIdentity({ spec, origin }: Mesh, problems: ProblemList): Promise<void> {
+  const { identity } = spec;
+  if (identity.kind !== 'files') return;
+  const secret = identity.files.keyReadableBy === 'group' ? 'group' : true;
+  const read = async (name: 'svid' | 'key' | 'bundle'): Promise<unknown> =>
+    contents(
+      { path: identity.files[name], origin, at: `spec.identity.files.${name}`, secret: name === 'key' && secret },
+      problems,
+    );
+  await read('svid');
+  await read('key');
+  await read('bundle');
 }
 
 async function withAnchors(item: Export, problems: ProblemList): Promise<Export> {
@@ -142,7 +159,7 @@ async function contents({ path, origin, at, secret }: Reference, problems: Probl
     await using file = await open(path, 'r');
     const stat = await file.stat();
     if (!stat.isFile()) return tell(`expected a file, ${path} is none`);
-    if (secret && (stat.mode & 0o077) !== 0) {
+    if (secret !== false && (stat.mode & (secret === 'group' ? 0o027 : 0o077)) !== 0) {
       const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
       return tell(`expected ${path} to be private to its owner, found mode ${mode}; run chmod 600 ${path}`);
     }

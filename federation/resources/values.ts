@@ -4,6 +4,7 @@ import { type LogLevel } from '../../base/log.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type Redirects } from '../../trust-bundles/tls/endpoint-url.ts';
+import { type IdentityFiles } from '../../trust-bundles/source/files.ts';
 import { type ExportProtocol } from '../policy/protocol.ts';
 import { type AllowRule, type IdPattern, type PathPattern } from '../policy/rule.ts';
 import { type ExportLimits, type Limits, type ListenerLimits } from './limits.ts';
@@ -30,17 +31,22 @@ export interface ImportListenSpec extends OutboundListenerSpec {
   readonly origin: Origin;
 }
 
+/** Where this gateway's SVID and our bundle come from. `directory` holds what only this instance may know, whatever the store is. */
+export type IdentitySpec =
+  | {
+      readonly kind: 'embedded';
+      /** Root keys live here too. */
+      readonly directory: string;
+      readonly svidTtlMs: number;
+      readonly rootTtlMs: number;
+    }
+  | { readonly kind: 'files'; readonly directory: string; readonly files: IdentityFiles };
+
 export interface MeshSpec {
   readonly trustDomain: TrustDomain;
   /** Default `spiffe://<trust domain>/jumpgate`. */
   readonly gatewayId: SpiffeId;
-  readonly identity: {
-    readonly kind: 'embedded';
-    /** Where root keys live, whatever the store is. */
-    readonly directory: string;
-    readonly svidTtlMs: number;
-    readonly rootTtlMs: number;
-  };
+  readonly identity: IdentitySpec;
   readonly listeners: {
     readonly jump: { readonly address: BindAddress; readonly advertise: readonly HostPort[] };
     readonly bundle: {

@@ -16,8 +16,7 @@ import { openStateDirectory } from '../../base/store/state-directory.ts';
 import { type Store } from '../../base/store/store.ts';
 import { readSecretFile } from '../../base/store/secret-file.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
-import { openEmbeddedCa, type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
-import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
+import { openIdentity, type OpenIdentity } from './open-identity.ts';
 
 /** This instance of the gateway. */
 export interface Instance {
@@ -28,11 +27,8 @@ export interface Instance {
 }
 
 /** The open state. */
-export interface GatewayState extends AsyncDisposable {
+export interface GatewayState extends OpenIdentity, AsyncDisposable {
   readonly store: Store;
-  readonly identity: IdentitySource;
-  /** The same as `identity` where it is the embedded CA, which can issue and rotate. */
-  readonly ca: EmbeddedCa | undefined;
   readonly instance: Instance;
   /** Whether the store answered when it was last asked; files always do. */
   storeAvailable(): boolean;
@@ -44,35 +40,22 @@ const FILE_MODE = 0o600;
 /** Opens it; throws what the store, the state directory and the CA throw, all with one line that says what to do. */
 export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Promise<GatewayState> {
   await using held = new AsyncDisposableStack();
-  const { directory, svidTtlMs, rootTtlMs } = spec.identity;
+  const { directory } = spec.identity;
   const availability = { store: true };
   const onAvailability = (available: boolean): void => void (availability.store = available);
   const store = held.use(await openStore(spec, { clock, log, onAvailability }));
   const locked = spec.store.kind === 'files' && resolve(spec.store.directory) === resolve(directory);
   // The store's directory is locked by the store; one of its own must not be shared by two processes either.
   if (!locked) held.use(await openStateDirectory({ directory, clock }));
-  const { trustDomain, gatewayId } = spec;
-  const { refreshHintSeconds } = spec.listeners.bundle;
   const path = join(directory, INSTANCE_FILE);
   const last = await readInstance(path, log);
   const mustExist = last !== undefined;
-  const ca = held.use(
-    await openEmbeddedCa({
-      directory,
-      trustDomain,
-      gatewayId,
-      svidTtlMs,
-      rootTtlMs,
-      refreshHintSeconds,
-      mustExist,
-      clock,
-      log,
-    }),
-  );
+  const { identity, ca } = await openIdentity(spec, { mustExist, clock, log });
+  held.use(identity);
   const instance = await nextBoot(path, last);
   const kept = held.move();
   const storeAvailable = (): boolean => availability.store;
-  return { store, identity: ca, ca, instance, storeAvailable, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { store, identity, ca, instance, storeAvailable, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 interface StoreSurroundings {

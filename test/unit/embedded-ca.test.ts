@@ -97,7 +97,7 @@ test('reserved and foreign ids, the bare domain and long lives are refused', asy
   await assert.rejects(state.open({ svidTtlMs: 25 * HOUR_MS }), { code: 'svid-ttl' });
 });
 
-test('a restart keeps roots, phases, keys and sequence', async () => {
+test('a restart keeps roots, phases and keys, and numbers the bundle anew', async () => {
   await using state = await rig();
   const first = await state.open();
   await first.prepareRoot();
@@ -105,10 +105,38 @@ test('a restart keeps roots, phases, keys and sequence', async () => {
   const before = { bundle: first.bundle(), roots: first.roots() };
   await first[Symbol.asyncDispose]();
   await using second = await state.open();
-  assert.deepEqual(second.bundle(), before.bundle);
+  const { sequence: renumbered = 0n, ...rest } = second.bundle();
+  const { sequence = 0n, ...kept } = before.bundle;
+  assert.deepEqual(rest, kept);
+  assert.equal(renumbered, sequence + 1n, 'no time has passed');
   assert.deepEqual(second.roots(), before.roots);
   assert.equal(verdict(issued, second.bundle(), state.clock.now()), web);
   assert.equal(verdict(second.issue(web, HOUR_MS), before.bundle, state.clock.now()), web);
+});
+
+test('a restored copy of the state is published with a sequence above what was published from its successor', async () => {
+  await using state = await rig();
+  await (await state.open())[Symbol.asyncDispose]();
+  const backup = await readFile(state.file);
+  const later = await state.open();
+  await later.prepareRoot();
+  await later.activateRoot();
+  const held = later.bundle().sequence ?? 0n;
+  await later[Symbol.asyncDispose]();
+  await writeFile(state.file, backup);
+  state.clock.advance(MINUTE_MS);
+  await using restored = await state.open();
+  assert.ok((restored.bundle().sequence ?? 0n) > held, `${String(restored.bundle().sequence)} after ${held}`);
+  assert.equal(restored.roots().length, 1);
+  assert.equal(verdict(restored.svid.current(), restored.bundle(), state.clock.now()), gatewayId);
+});
+
+test('the sequence goes on above what another source of this mesh has published', async () => {
+  await using state = await rig();
+  await (await state.open())[Symbol.asyncDispose]();
+  const sequenceAbove = 10n ** 12n;
+  await using ca = await state.open({ sequenceAbove });
+  assert.equal(ca.bundle().sequence, sequenceAbove + 1n);
 });
 
 test('a key file that others may read is refused and left as it is', async () => {

@@ -169,6 +169,22 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
   ],
   ['{ trustDomain: us.example, identity: { workloadApi: {} } }', /spec\.identity: "workloadApi" is not enforced/],
   [
+    '{ trustDomain: us.example, identity: { files: { svid: svid.pem, key: key.pem } } }',
+    /spec\.identity\.files: missing key "bundle", expected the path of the bundle/,
+  ],
+  [
+    '{ trustDomain: us.example, identity: { files: { svid: s, key: k, bundle: b, keyReadableBy: all } } }',
+    /spec\.identity\.files\.keyReadableBy: expected one of owner, group, found "all"/,
+  ],
+  [
+    '{ trustDomain: us.example, identity: { embedded: {}, files: {} } }',
+    /spec\.identity: expected exactly one of the keys embedded, files, found "embedded, files"/,
+  ],
+  [
+    '{ trustDomain: us.example, identity: { files: { svid: svid.pem, key: key.pem, bundle: bundle.json } } }',
+    /spec\.identity\.files\.svid: no such file: .*svid\.pem\n.*spec\.identity\.files\.key: no such file/,
+  ],
+  [
     '{ trustDomain: us.example, limits: { linkStreams: 0 } }',
     /limits\.linkStreams: expected an integer from 1 to 1000000/,
   ],
@@ -217,6 +233,37 @@ test('each invalid Mesh is refused for its reason, and a password is not repeate
     assert.match(said, message);
     assert.doesNotMatch(said, /:pw@/);
   }
+});
+
+test('L1: identity files are relative to the document, and a key that its group reads is refused unless the document says so', async (t) => {
+  const files = 'svid: own/svid.pem, key: own/key.pem, bundle: own/bundle.json';
+  const path = await directory(t, { 'mesh.yaml': '' });
+  await mkdir(join(path, 'own'));
+  for (const name of ['svid.pem', 'key.pem', 'bundle.json']) await writeFile(join(path, 'own', name), 'x');
+  await chmod(join(path, 'own', 'key.pem'), 0o640);
+  const loaded = async (more: string): ReturnType<typeof loadResources> => {
+    const spec = `{ trustDomain: us.example, identity: { files: { ${files}${more} } } }`;
+    await writeFile(join(path, 'mesh.yaml'), doc('Mesh', 'us', spec));
+    return loadResources(path);
+  };
+  assert.match(
+    messages(await loaded(''), path).join('\n'),
+    /spec\.identity\.files\.key: expected own\/key\.pem to be private to its owner, found mode 0640/,
+  );
+  const allowed = await loaded(', keyReadableBy: group');
+  assert.equal(allowed.kind, 'ok');
+  assert.deepEqual(allowed.set.mesh.spec.identity, {
+    kind: 'files',
+    directory: join(path, 'state'),
+    files: {
+      svid: join(path, 'own', 'svid.pem'),
+      key: join(path, 'own', 'key.pem'),
+      bundle: join(path, 'own', 'bundle.json'),
+      keyReadableBy: 'group',
+    },
+  });
+  await chmod(join(path, 'own', 'key.pem'), 0o644);
+  assert.equal((await loaded(', keyReadableBy: group')).kind, 'problems');
 });
 
 test('an empty, missing or Mesh-less directory is a problem', async (t) => {

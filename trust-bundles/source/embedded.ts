@@ -26,6 +26,7 @@ import {
   type IdentitySource,
   type IdentityStatus,
 } from './identity-source.ts';
+import { nextSequence } from './own-sequence.ts';
 
 /** How to open. */
 export interface EmbeddedCaOptions {
@@ -42,6 +43,8 @@ export interface EmbeddedCaOptions {
   readonly refreshHintSeconds?: number;
   /** Refuse to make a first root: peers hold the one that is lost. Default false. */
   readonly mustExist?: boolean;
+  /** What the bundle of this mesh was numbered by another source. Default 0. */
+  readonly sequenceAbove?: bigint;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -73,7 +76,8 @@ export interface EmbeddedCa extends IdentitySource {
 /** A root without its key. */
 export type RootStatus = PhasedRoot;
 
-const FILE_NAME = 'embedded-ca.json';
+/** In the directory of the CA. */
+export const EMBEDDED_CA_FILE = 'embedded-ca.json';
 const DIRECTORY_MODE = 0o700;
 /** Default of SPIRE and Istio is 1 h for SVIDs. */
 const SVID_TTL_MS = 60 * 60 * 1000;
@@ -92,7 +96,7 @@ const CHECK_INTERVAL_MS_MIN = 1_000;
 export async function openEmbeddedCa(options: EmbeddedCaOptions): Promise<EmbeddedCa> {
   checkTtl(options.svidTtlMs ?? SVID_TTL_MS);
   await mkdir(options.directory, { recursive: true, mode: DIRECTORY_MODE });
-  const path = join(options.directory, FILE_NAME);
+  const path = join(options.directory, EMBEDDED_CA_FILE);
   const stored = await readRootSet(path, options.trustDomain);
   if (stored === undefined && options.mustExist === true) {
     const message = `expected the embedded CA in ${path}, found none, although this mesh has run before: restore it from a backup, or start with an empty state directory and join its peers anew`;
@@ -125,7 +129,10 @@ class FileCa implements EmbeddedCa {
     this.#options = options;
     this.#svidTtlMs = options.svidTtlMs ?? SVID_TTL_MS;
     const refreshHintSeconds = options.refreshHintSeconds ?? REFRESH_HINT_SECONDS;
-    this.#set = stored ?? { trustDomain: options.trustDomain, sequence: 0n, refreshHintSeconds, roots: [] };
+    const above = options.sequenceAbove ?? 0n;
+    const { trustDomain } = options;
+    const set = stored ?? { trustDomain, sequence: above, refreshHintSeconds, roots: [] };
+    this.#set = set.sequence < above ? { ...set, sequence: above } : set;
     this.#bundle = bundleOf(this.#set);
     this.svid = {
       current: () => {
@@ -143,7 +150,8 @@ class FileCa implements EmbeddedCa {
   async start(): Promise<void> {
     const hint = this.#options.refreshHintSeconds ?? REFRESH_HINT_SECONDS;
     await this.#exclusively(async () => {
-      if (hint !== this.#set.refreshHintSeconds) await this.#publish(this.#set.roots, hint);
+      // Numbered anew at each start: a restored copy of the state stands behind what peers hold, and they would refuse it.
+      if (this.#set.roots.length > 0) await this.#publish(this.#set.roots, hint, true);
       await this.#takeDueSteps();
       this.#renew();
     });
@@ -243,12 +251,14 @@ class FileCa implements EmbeddedCa {
   }
 
   /** Writes, then shows, then tells: what a restart would forget is never published. */
-  async #publish(roots: readonly StoredRoot[], refreshHintSeconds = this.#set.refreshHintSeconds): Promise<void> {
-    const before = this.#published();
-    const unixSeconds = BigInt(Math.floor(this.#options.clock.now() / 1000));
-    const changed = before !== publishedOf(roots, refreshHintSeconds);
-    const next = this.#set.sequence + 1n;
-    const sequence = changed ? (next > unixSeconds ? next : unixSeconds) : this.#set.sequence;
+  async #publish(
+    roots: readonly StoredRoot[],
+    refreshHintSeconds = this.#set.refreshHintSeconds,
+    always = false,
+  ): Promise<void> {
+    const changed = always || this.#published() !== publishedOf(roots, refreshHintSeconds);
+    const { sequence: last } = this.#set;
+    const sequence = changed ? nextSequence(last, this.#options.clock.now()) : last;
     const set: RootSet = { trustDomain: this.#options.trustDomain, sequence, refreshHintSeconds, roots };
     await writeRootSet(this.#path, set);
     this.#set = set;

@@ -1,0 +1,54 @@
+/** `identity` of a Mesh: where this gateway's SVID and our bundle come from. */
+import { duration } from '../../base/config/duration.ts';
+import { defaulted, object, oneByKey, optional, required } from '../../base/config/object.ts';
+import { choice, parsed, type Schema } from '../../base/config/schema.ts';
+import { filePath } from './fields.ts';
+import { type IdentitySpec } from './values.ts';
+
+const HOUR_MS = 3_600_000;
+const DEFAULTS = {
+  /** The lifetime that SPIRE gives too; a stolen key is worth little for long. */
+  svidTtlMs: HOUR_MS,
+  /** A mesh that sleeps for months still finds its peers. */
+  rootTtlMs: 365 * 24 * HOUR_MS,
+} as const;
+
+/** What is written; without `directory` the state's own is meant. */
+export type WrittenIdentity = IdentitySpec extends infer Spec
+  ? Spec extends IdentitySpec
+    ? Omit<Spec, 'directory'> & { readonly directory: string | undefined }
+    : never
+  : never;
+
+/** What is meant where nothing is written. */
+export const EMBEDDED_IDENTITY: WrittenIdentity = {
+  kind: 'embedded',
+  directory: undefined,
+  svidTtlMs: DEFAULTS.svidTtlMs,
+  rootTtlMs: DEFAULTS.rootTtlMs,
+};
+
+const embedded: Schema<WrittenIdentity> = parsed(
+  object('the embedded CA', {
+    directory: optional(filePath('the directory of the root keys')),
+    svidTtl: defaulted(duration('5s', '24h'), DEFAULTS.svidTtlMs),
+    rootTtl: defaulted(duration('1m', '3650d'), DEFAULTS.rootTtlMs),
+  }),
+  ({ directory, svidTtl: svidTtlMs, rootTtl: rootTtlMs }, { problem }) =>
+    svidTtlMs > rootTtlMs
+      ? problem('expected identity.embedded.svidTtl to be at most rootTtl')
+      : { value: { kind: 'embedded', directory, svidTtlMs, rootTtlMs } },
+);
+
+const files: Schema<WrittenIdentity> = parsed(
+  object('svid, key and bundle', {
+    svid: required(filePath('the path of the PEM chain, leaf first')),
+    key: required(filePath('the path of the PEM private key')),
+    bundle: required(filePath('the path of the bundle, a SPIFFE bundle document or PEM')),
+    keyReadableBy: defaulted(choice(['owner', 'group']), 'owner'),
+  }),
+  (written) => ({ value: { kind: 'files', directory: undefined, files: written } }),
+);
+
+/** See the head of this file. */
+export const identity = oneByKey<WrittenIdentity>('identity as embedded: {}', { embedded, files }, ['workloadApi']);
