@@ -1,6 +1,7 @@
 /** Whom a rule names: what no rule names a peer for does not exist for that peer. */
-import { tryTrustDomain, type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
-import { type AllowRule, type IdPattern } from './rule.ts';
+import { patternDomain } from '../../trust-bundles/identity/match.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type AllowRule } from './rule.ts';
 
 /** A peer as rules name it: `self` for our own mesh. */
 export interface NamedPeer {
@@ -16,10 +17,4 @@ export function namesPeer(rule: AllowRule, peer: NamedPeer): boolean {
   if (rule.peers === undefined && rule.who === undefined) return false;
   if (rule.peers !== undefined && !rule.peers.includes(peer.name)) return false;
   return rule.who === undefined || rule.who.some((pattern) => patternDomain(pattern) === peer.trustDomain);
-}
-
-/** The trust domain that a pattern over SPIFFE IDs speaks of; `undefined` for a malformed one. */
-export function patternDomain(pattern: IdPattern): TrustDomain | undefined {
-  const [, domain] = /^spiffe:\/\/([^/]*)/.exec(pattern) ?? [];
-  return domain === undefined ? undefined : tryTrustDomain(domain);
 }

@@ -1,12 +1,12 @@
 /** Makes the snapshot of everything that was written here, stored here and heard from peers: pure. */
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type Distrust } from '../../trust-bundles/distrust/distrust.ts';
+import { patternDomain } from '../../trust-bundles/identity/match.ts';
 import { trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { EMPTY_CATALOGUE, type ImportedCatalogue } from '../catalogue/imported.ts';
 import { entryProblem, knownProtocol } from '../catalogue/service.ts';
 import { isTunnelProtocol } from '../policy/protocol.ts';
-import { patternDomain } from '../policy/naming.ts';
 import { SELF_PEER } from '../policy/rule.ts';
 import { type StoredPeer } from '../resources/stored-peer.ts';
 import {

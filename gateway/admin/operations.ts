@@ -270,6 +270,37 @@ export interface Explanation {
   readonly otherSide: string;
 }
 
+/** Something that can be distrusted: `spiffe`, `key`, `peer`, `domain` or `export`, and its name. */
+export interface QuarantineTarget {
+  readonly kind: string;
+  /** A fingerprint of a key is the certificate's, as bundles show it, or that of the SubjectPublicKeyInfo. */
+  readonly name: string;
+}
+
+/** What to distrust. */
+export interface QuarantineRequest extends QuarantineTarget {
+  /** Default until it is removed. */
+  readonly forSeconds?: number;
+  readonly reason?: string;
+}
+
+/** Something that is distrusted. A key is named by the SHA-256 of its SubjectPublicKeyInfo. */
+export interface QuarantineStatus extends QuarantineTarget {
+  readonly since: string;
+  readonly until: string | null;
+  readonly reason: string;
+  /** `unix`, or the address that said so over TCP. */
+  readonly by: string;
+}
+
+/** What became of an addition, on all workers of this gateway. */
+export interface QuarantineAdded extends QuarantineStatus {
+  /** False while the store does not take it: then it holds here, over restarts too, and other replicas learn of it later. */
+  readonly stored: boolean;
+  /** What to know of its target. */
+  readonly message: string | null;
+}
+
 /**
  * What a running gateway can be asked and told. Failures throw `JumpgateError`; its code crosses to the command line.
  * Codes with a meaning of their own: `peer-unknown`, `peer-declared` (YAML declares it; the message names the file).
@@ -291,6 +322,10 @@ export interface GatewayOperations {
   /** Begins or advances a rotation; `force` activates the new root although peers do not hold it yet. */
   rotate(options: { readonly force: boolean }): Promise<RotationStatus>;
   explain(request: ExplainRequest): Promise<Explanation>;
+  quarantine(): Promise<readonly QuarantineStatus[]>;
+  addQuarantine(request: QuarantineRequest, by: string): Promise<QuarantineAdded>;
+  /** Throws `not-found`. */
+  removeQuarantine(target: QuarantineTarget, by: string): Promise<QuarantineTarget>;
   logLevel(): LogLevel;
   setLogLevel(level: LogLevel): void;
 }

@@ -8,6 +8,8 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 export interface AdminRequest {
   readonly params: Readonly<Record<string, unknown>>;
   readonly body: Readonly<Record<string, unknown>>;
+  /** Who asks: `unix`, or an address. */
+  readonly remote: string;
 }
 
 /** One route. */

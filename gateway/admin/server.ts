@@ -17,6 +17,7 @@ import { inviteRoutes } from './invites.ts';
 import { linkRoutes } from './links.ts';
 import { type GatewayOperations } from './operations.ts';
 import { peerRoutes } from './peers.ts';
+import { quarantineRoutes } from './quarantine.ts';
 import { type AdminRequest, type AdminRoute, NO_PARAMS, recordOf } from './route.ts';
 import { statusRoutes } from './status.ts';
 
@@ -61,6 +62,7 @@ export function adminRoutes(operations: GatewayOperations): readonly AdminRoute[
     identityRoutes,
     configRoutes,
     explainRoutes,
+    quarantineRoutes,
   ].flatMap((routes) => routes(operations));
 }
 
@@ -170,28 +172,24 @@ function register(app: FastifyInstance, route: AdminRoute, log: Logger): void {
       if (route.body !== undefined && (request.body === undefined || request.body === null)) request.body = {};
     },
     handler: async (request, reply) => {
-      const parts = { params: recordOf(request.params), body: recordOf(request.body) };
-      const result: unknown = await audited(route, parts, { log, remote: remoteOf(request) });
+      const parts = { params: recordOf(request.params), body: recordOf(request.body), remote: remoteOf(request) };
+      const result: unknown = await audited(route, parts, log);
       return reply.type('application/json').send(JSON.stringify(result));
     },
   });
 }
 
 /** Runs a route; whoever changes something leaves a line, whether it worked or not. */
-async function audited(
-  route: AdminRoute,
-  request: AdminRequest,
-  by: { readonly log: Logger; readonly remote: string },
-): Promise<unknown> {
+async function audited(route: AdminRoute, request: AdminRequest, log: Logger): Promise<unknown> {
   const { action } = route;
   if (action === undefined) return route.run(request);
-  const facts = { action, subject: route.subject?.(request) ?? '', remote: by.remote };
+  const facts = { action, subject: route.subject?.(request) ?? '', remote: request.remote };
   try {
     const result: unknown = await route.run(request);
-    by.log.info('admin action', { ...facts, outcome: 'done' });
+    log.info('admin action', { ...facts, outcome: 'done' });
     return result;
   } catch (error) {
-    by.log.info('admin action', { ...facts, outcome: 'failed', code: codeOf(error) ?? 'internal' });
+    log.info('admin action', { ...facts, outcome: 'failed', code: codeOf(error) ?? 'internal' });
     throw error;
   }
 }

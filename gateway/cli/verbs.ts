@@ -12,6 +12,7 @@ import { joinVerb } from './join.ts';
 import { linksVerb } from './links.ts';
 import { logLevelVerb } from './log-level.ts';
 import { peersVerb } from './peers.ts';
+import { quarantineVerb } from './quarantine.ts';
 import { reloadVerb } from './reload.ts';
 import { rotateVerb } from './rotate.ts';
 import { runVerb } from './run.ts';
@@ -38,6 +39,7 @@ export const VERBS: readonly Verb[] = [
   svidVerb,
   rotateVerb,
   explainVerb,
+  quarantineVerb,
   logLevelVerb,
   demoVerb,
   versionVerb,

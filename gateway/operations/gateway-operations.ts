@@ -9,6 +9,7 @@ import { type PeerBook } from '../../federation/peering/peer-book.ts';
 import { type Registration } from '../../federation/peering/registration.ts';
 import { SELF_PEER } from '../../federation/policy/rule.ts';
 import { parseTrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
+import { type DistrustSet } from '../../trust-bundles/distrust/distrust-set.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
@@ -39,6 +40,7 @@ import { bundleStatuses, earliestEndMs } from './bundles.ts';
 import { embeddedOnly } from './embedded.ts';
 import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
 import { processConditions } from './processes.ts';
+import { quarantineConditions, quarantineCounts, quarantineOperations } from './quarantine.ts';
 import { peerSample } from './sample.ts';
 import { issueWorkloadSvid } from './workload-svid.ts';
 
@@ -52,6 +54,7 @@ export interface GatewayParts {
   readonly ca: EmbeddedCa | undefined;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
+  readonly distrust: DistrustSet;
   readonly invites: InviteBook;
   readonly registration: Registration;
   readonly control: Control;
@@ -110,6 +113,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     svid: async (request) => issueWorkloadSvid(embeddedOnly(ca, 'issues SVIDs'), request),
     rotate: async ({ force }) => embeddedOnly(peering.rotation, 'has a root to rotate').rotate(force),
     explain: async (request) => describeCall(snapshot(), request),
+    ...quarantineOperations(parts),
     logLevel: () => log.level,
     setLogLevel: (level) => {
       log.level = level;
@@ -146,7 +150,7 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStat
   };
 }
 
-function conditionsOf({ control, data }: GatewayParts): readonly Condition[] {
+function conditionsOf({ control, data, distrust }: GatewayParts): readonly Condition[] {
   const resources = control.conditions.map(({ resource, type, message, origin }) => ({
     type,
     severity: 'warning' as const,
@@ -159,7 +163,7 @@ function conditionsOf({ control, data }: GatewayParts): readonly Condition[] {
     subject: `Peer/${peer}`,
     message: `${address}: ${code}: ${message}`,
   }));
-  return [...resources, ...dials, ...processConditions(data)];
+  return [...resources, ...dials, ...processConditions(data), ...quarantineConditions(distrust)];
 }
 
 function factsOf(parts: GatewayParts): PeerFacts {
@@ -284,6 +288,7 @@ function sampleOf(parts: GatewayParts): GatewaySample {
     bundleNotAfterSeconds: endMs === undefined ? undefined : (endMs - nowMs) / 1000,
     accessLogDropped: parts.data.accessLogDropped(),
     reloads: parts.configuration.counts,
+    quarantine: quarantineCounts(parts.distrust),
     ready: lifecycle.state === 'ready',
     storeAvailable: parts.storeAvailable(),
   };

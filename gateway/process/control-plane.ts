@@ -18,6 +18,8 @@ import { type RuntimePaths } from '../../federation/peering/runtime-directory.ts
 import { loadResources } from '../../federation/resources/load.ts';
 import { type BindAddress, type ResourceSet } from '../../federation/resources/values.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { distrustCopy } from '../../trust-bundles/distrust/distrust-copy.ts';
+import { DistrustSet } from '../../trust-bundles/distrust/distrust-set.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
 import { CertificateFiles } from '../../trust-bundles/source/certificate-files.ts';
@@ -43,6 +45,9 @@ import { awaitSvid, knownBundle } from './own-identity.ts';
 import { startPeering } from './peering.ts';
 import { type Instance, openState } from './state.ts';
 
+/** Beside the instance's other state; what the store says counts as well. */
+const DISTRUST_COPY_FILE = 'quarantine.json';
+
 /** How to start. */
 export interface ControlPlaneOptions {
   readonly directory: string;
@@ -64,6 +69,7 @@ export interface ControlCore {
   readonly storeAvailable: () => boolean;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
+  readonly distrust: DistrustSet;
   readonly control: Control;
   readonly invites: InviteBook;
   readonly registration: Registration;
@@ -96,7 +102,9 @@ export async function openControlCore(
   const own = (): Bundle | undefined => identity.bundle();
   const bundles = held.use(await BundleSet.open({ store, log, own, trustDomain }));
   const peers = held.use(await PeerBook.open(store, log));
-  const control = held.use(new Control({ set, identity, bundles, peers, catalogues, clock, log }));
+  const copy = distrustCopy(join(spec.identity.directory, DISTRUST_COPY_FILE), log);
+  const distrust = held.use(await DistrustSet.open({ store, copy, clock, log }));
+  const control = held.use(new Control({ set, identity, bundles, peers, distrust, catalogues, clock, log }));
   await control.apply(set);
   const declared = (): readonly { readonly name: string; readonly trustDomain: TrustDomain }[] =>
     control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));
@@ -114,6 +122,7 @@ export async function openControlCore(
     storeAvailable: () => state.storeAvailable(),
     bundles,
     peers,
+    distrust,
     control,
     invites,
     registration,

@@ -11,7 +11,8 @@ import { type Condition } from '../../federation/snapshot/condition.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
-import { NO_DISTRUST } from '../../trust-bundles/distrust/distrust.ts';
+import { compileDistrust } from '../../trust-bundles/distrust/distrust.ts';
+import { type DistrustSet } from '../../trust-bundles/distrust/distrust-set.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
@@ -23,6 +24,7 @@ export interface ControlOptions {
   readonly identity: IdentitySource;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
+  readonly distrust: DistrustSet;
   /** What peers had announced to the process before this one, by name. */
   readonly catalogues?: ReadonlyMap<string, ImportedCatalogue> | undefined;
   readonly clock: Clock;
@@ -47,7 +49,8 @@ export class Control implements Disposable {
     this.#snapshots = new ReplaceableSnapshot(first.snapshot);
     this.#conditions = first.conditions;
     const rebuild = (): void => this.#rebuild();
-    this.#watches = [options.identity.watch(rebuild), options.bundles.watch(rebuild), options.peers.watch(rebuild)];
+    const { identity, bundles, peers, distrust } = options;
+    this.#watches = [identity, bundles, peers, distrust].map((source) => source.watch(rebuild));
     this.#scheduleRevisit(first.revisitAtMs);
   }
 
@@ -140,6 +143,7 @@ export class Control implements Disposable {
   #build(previous?: ReturnType<SnapshotSource['current']>): BuiltSnapshot {
     const { bundles, clock, identity, peers } = this.#options;
     const own = identity.bundle();
+    const { tainted, ...distrust } = compileDistrust(this.#options.distrust.entries());
     return buildSnapshot({
       set: this.#set,
       storedPeers: peers.all(),
@@ -147,9 +151,8 @@ export class Control implements Disposable {
         ...bundles.all(),
         ...(own === undefined ? [] : [[own.trustDomain, own] as const]),
       ]),
-      // Nothing fills it yet: no key is quarantined.
-      tainted: new Set(),
-      distrust: NO_DISTRUST,
+      tainted,
+      distrust,
       catalogues: this.#catalogues,
       nowMs: clock.now(),
       ...(previous === undefined ? {} : { previous }),

@@ -1,6 +1,7 @@
 /** Prometheus metrics: counters of calls as they end, and the gateway's state as sampled at each scrape. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+import { DISTRUST_KINDS } from '../../trust-bundles/distrust/target.ts';
 import { type CallCounts, type CallOutcome, type CallRow, LATENCY_BUCKETS } from './call-counts.ts';
 import { type GatewaySample, PEER_STATES, type PeerSample } from './sample.ts';
 
@@ -135,6 +136,12 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     registers,
   });
   const store = new Gauge({ name: 'jumpgate_store_available', help: 'Whether the store answers.', registers });
+  const quarantine = new Gauge({
+    name: 'jumpgate_quarantine_entries',
+    help: 'Quarantines in force.',
+    labelNames: ['kind'],
+    registers,
+  });
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory.', registers });
   const peers = peerMetrics(registry);
   const ready = new Gauge({ name: 'jumpgate_ready', help: 'Whether the gateway is ready.', registers });
@@ -142,6 +149,7 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     const now = sample();
     ready.set(now.ready ? 1 : 0);
     store.set(now.storeAvailable ? 1 : 0);
+    for (const kind of DISTRUST_KINDS) quarantine.set({ kind }, now.quarantine.get(kind) ?? 0);
     memory.set(process.memoryUsage.rss());
     setTotal(dropped, {}, now.accessLogDropped);
     reloads.reset();

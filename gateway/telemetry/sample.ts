@@ -38,6 +38,8 @@ export interface GatewaySample {
   readonly bundleNotAfterSeconds: number | undefined;
   readonly accessLogDropped: number;
   readonly reloads: { readonly applied: number; readonly refused: number };
+  /** Quarantines in force, by kind. */
+  readonly quarantine: ReadonlyMap<string, number>;
   readonly ready: boolean;
   readonly storeAvailable: boolean;
 }

@@ -170,6 +170,42 @@ export class RecordedOperations implements GatewayOperations {
     };
   };
 
+  quarantine = async () => [
+    {
+      kind: 'peer',
+      name: 'eu-west',
+      since: AT,
+      until: null,
+      reason: 'said \u001b[2J by somebody',
+      by: 'unix',
+    },
+  ];
+
+  addQuarantine = async (
+    request: { readonly kind: string; readonly name: string; readonly reason?: string },
+    by: string,
+  ) => {
+    this.told.push(['addQuarantine', request]);
+    const { kind, name, reason = '' } = request;
+    const isKept = name !== 'away';
+    return {
+      kind,
+      name,
+      since: AT,
+      until: AT,
+      reason,
+      by,
+      stored: isKept,
+      message: isKept ? null : 'no peer away here',
+    };
+  };
+
+  removeQuarantine = async (target: { readonly kind: string; readonly name: string }) => {
+    this.told.push(['removeQuarantine', target]);
+    if (target.name === 'nobody') throw new JumpgateError('not-found', 'not quarantined', { source: 'caller' });
+    return target;
+  };
+
   setLogLevel = (level: LogLevel) => {
     this.told.push(['setLogLevel', level]);
     this.#level = level;

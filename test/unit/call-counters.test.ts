@@ -23,6 +23,7 @@ function metricsOf(counts: MetricsOptions['counts']): ReturnType<typeof createMe
       bundleNotAfterSeconds: undefined,
       accessLogDropped: 0,
       reloads: { applied: 0, refused: 0 },
+      quarantine: new Map(),
       ready: true,
       storeAvailable: true,
     }),

@@ -136,6 +136,7 @@ function sampled(changes: Partial<GatewaySample> = {}): GatewaySample {
     bundleNotAfterSeconds: 100,
     accessLogDropped: 4,
     reloads: { applied: 2, refused: 1 },
+    quarantine: new Map([['peer', 3]]),
     ready: true,
     storeAvailable: false,
     ...changes,
@@ -200,6 +201,8 @@ test('a scrape shows the state of the gateway as it is now, and forgets peers th
     'jumpgate_link_connections{peer="eu-west",direction="inbound"} 1',
     'jumpgate_access_log_dropped_total 4',
     'jumpgate_config_reloads_total{result="refused"} 1',
+    'jumpgate_quarantine_entries{kind="peer"} 3',
+    'jumpgate_quarantine_entries{kind="key"} 0',
     'jumpgate_ready 1',
     'jumpgate_store_available 0',
   ])

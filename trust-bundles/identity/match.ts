@@ -1,6 +1,6 @@
 /** Patterns over SPIFFE IDs, anchored at both ends: `*` is one path segment, a final `**` one or more, all else literal. */
 import { isReserved, problemWithSegment, trySpiffeId, type SpiffeId } from './spiffe-id.ts';
-import { tryTrustDomain } from './trust-domain.ts';
+import { tryTrustDomain, type TrustDomain } from './trust-domain.ts';
 
 const PREFIX = 'spiffe://';
 /** As long as an ID may be. */
@@ -37,6 +37,12 @@ export function matchesId(pattern: string, id: SpiffeId): boolean {
     // The scheme and the trust domain, segments 0 to 2, are literal whatever they contain.
     return segment === found[index] || (segment === '*' && index > 2);
   });
+}
+
+/** The trust domain that a pattern over SPIFFE IDs speaks of; `undefined` for a malformed one. */
+export function patternDomain(pattern: string): TrustDomain | undefined {
+  const [, domain] = /^spiffe:\/\/([^/]*)/.exec(pattern) ?? [];
+  return domain === undefined ? undefined : tryTrustDomain(domain);
 }
 
 function problemWithSegments(segments: readonly string[]): string | undefined {
