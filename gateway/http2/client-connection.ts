@@ -60,7 +60,16 @@ export class Http2ClientConnection extends Connection implements ClientConnectio
   }
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined {
-    if (!this.usable) return undefined;
+    return this.usable ? this.#begin(head, end, receiver) : undefined;
+  }
+
+  /** As `open`, also while nothing new is begun and the exchanges under way finish: for what is about the connection itself. */
+  openLate(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined {
+    const isOver = this.closed || this.peerGoing || this.#nextId > INT31_MAX || this.table.size >= this.peer.streamsMax;
+    return isOver ? undefined : this.#begin(head, end, receiver);
+  }
+
+  #begin(head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined {
     if (head.protocol !== undefined && !this.peer.connectProtocol) {
       // Until its SETTINGS are in nobody knows.
       if (!this.ready) return undefined;

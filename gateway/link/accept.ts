@@ -5,24 +5,22 @@ import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type BindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
-import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { acceptLimits } from '../listen/accept-limits.ts';
 import { linkHttp2 } from '../socket/connection-limits.ts';
 import { serveLink, type AcceptedLink, type AcceptLinkOptions, type AdmittedConnection } from './accepted-link.ts';
-import { peerOf, verifyPeerGateway } from './gateway-identity.ts';
+import { peerOf, verifyGatewayOf, verifyPeerGateway } from './gateway-identity.ts';
 
-/** Links under our old SVID are turned away one by one, so that a peer always has one left while it dials anew. */
+/** Links under our old SVID that cannot be re-proved are turned away one by one, so that a peer always has one left while it dials anew. */
 const TURN_AWAY_EVERY_MS = 2_000;
 
 /** The dialler's PINGs come more often: a link that is silent for so long has probably lost it. */
 const PROBE_MS_MAX = 30_000;
 
 /** What the jump listener needs. */
-export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'limits' | 'linkMaxAgeMs' | 'onLink'> {
+export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'limits' | 'linkMaxAgeMs' | 'onLink' | 'judge'> {
   readonly address: ServerAddress;
   /** Default `bindServer`. */
   readonly bind?: BindServer | undefined;
-  readonly svid: SvidSource;
   readonly snapshot: SnapshotSource;
   /** Serves whoever redeems an invite. */
   readonly onJoin: (connection: StrangerConnection) => void;
@@ -51,7 +49,9 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   const onLink = (link: AcceptedLink): void => {
     for (const watcher of [...watchers]) watcher(link.peer.name);
   };
-  const serving = { ...options, limits: linkHttp2(limits), onLink };
+  const judge: AcceptLinkOptions['judge'] = (peer) => (chain) =>
+    verifyGatewayOf(snapshot.current(), peer.name, { chain, role: 'client', nowMs: clock.now() });
+  const serving = { ...options, limits: linkHttp2(limits), onLink, judge };
   const onConnection = (connection: VerifiedConnection): void => {
     const now = snapshot.current();
     const peer = peerOf(now, connection.identity);
@@ -120,9 +120,12 @@ function closeUntrusted(
 function turnAway(connections: ReadonlySet<AdmittedConnection>, clock: Clock): void {
   const perPeer = new Map<string, number>();
   for (const connection of connections) {
+    if (connection.link?.reproves === true) continue;
     const position = (perPeer.get(connection.peer.name) ?? 0) + 1;
     perPeer.set(connection.peer.name, position);
-    const timer = clock.after(position * TURN_AWAY_EVERY_MS, () => connection.finish());
+    const timer = clock.after(position * TURN_AWAY_EVERY_MS, () => {
+      if (connection.link?.reproves !== true) connection.finish();
+    });
     void connection.closed.then(() => timer[Symbol.dispose]());
   }
 }

@@ -1,10 +1,12 @@
 /** One link that a peer dialled: hello first, then calls, each to whoever serves its authority. */
 import { type Clock } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { codeOf, messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
-import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
+import { type ChainVerifier, type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
+import { REPROOF_BYTES_MAX } from '../../trust-bundles/tls/reprove.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
+import { heldSvid, type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { readRequestFields } from '../headers/request-fields.ts';
 import { type ConnectionLimits } from '../http2/limits.ts';
 import { ERROR_CODE } from '../message/error-code.ts';
@@ -24,11 +26,15 @@ import {
   writeHello,
   type Hello,
 } from './hello.ts';
-import { linkEndMs, linkTerm, type LinkTerm } from './link-term.ts';
+import { LinkProof, REPROVE_AUTHORITY, REPROVE_FEATURE, REPROVE_PATH } from './link-proof.ts';
+import { linkEndMs, linkTerm, renewedTerm, TermTimers, type LinkTerm } from './link-term.ts';
 import { answerJson, SmallBody, UnreadBody } from './small-body.ts';
 
 /** From the handshake to the hello; a dialler sends it at once. */
 const HELLO_TIMEOUT_MS = 10_000;
+
+/** A re-proof costs two signatures: an honest dialler tries once a second at most, and flooding buys nothing. */
+const REPROVE_EVERY_MS_MIN = 500;
 
 /** A link that a peer dialled and whose hello has come. */
 export interface AcceptedLink {
@@ -40,6 +46,8 @@ export interface AcceptedLink {
   /** Milliseconds since 1970. */
   readonly sinceMs: number;
   readonly term: LinkTerm;
+  /** The dialler proves itself anew when SVIDs change: it need not be turned away. */
+  readonly reproves: boolean;
   /** Calls under way. */
   readonly calls: number;
 }
@@ -60,6 +68,10 @@ export interface AcceptLinkOptions extends LinkServices {
   readonly limits: ConnectionLimits;
   /** `undefined` for none. */
   readonly linkMaxAgeMs: number | undefined;
+  /** Shown in answer to a re-proof. */
+  readonly svid: SvidSource;
+  /** Judges a new chain of `peer`'s gateway by what is trusted now. */
+  readonly judge: (peer: SnapshotPeer) => ChainVerifier;
   /** Told when the hello of the other end was good. */
   readonly onLink: (link: AcceptedLink) => void;
   readonly buffers: BufferPool;
@@ -102,13 +114,14 @@ interface Established {
  *      +-- anything else, 10 s --> over <-- it is not --+
  */
 class ServedLink implements AdmittedConnection, RequestListener {
-  readonly identity: VerifiedIdentity;
   readonly peer: SnapshotPeer;
   readonly #options: AcceptLinkOptions;
   readonly #served: Http2Socket;
   readonly #remoteAddress: string;
   readonly #sinceMs: number;
-  readonly #term: LinkTerm;
+  readonly #proof: LinkProof;
+  readonly #timers: TermTimers;
+  #reprovedAtMs = -Infinity;
   #greeted = false;
   #over = false;
   #established: Established | undefined;
@@ -117,15 +130,14 @@ class ServedLink implements AdmittedConnection, RequestListener {
 
   constructor(connection: VerifiedConnection, peer: SnapshotPeer, options: AcceptLinkOptions) {
     const { buffers, clock, limits, log } = options;
-    this.identity = connection.identity;
+    const { identity, socket } = connection;
+    this.#proof = new LinkProof({ socket, role: 'server', identity, admit: options.judge(peer) });
     this.peer = peer;
     this.#options = options;
     this.#remoteAddress = connection.remoteAddress;
     this.#sinceMs = clock.now();
-    const endsAtMs = linkEndMs(this.#sinceMs, connection.identity.expiresAtMs, options.linkMaxAgeMs);
-    this.#term = linkTerm(this.#sinceMs, endsAtMs, 0);
     const facts = { peer: peer.name, remoteAddress: connection.remoteAddress };
-    this.#served = serveHttp2(connection.socket, {
+    this.#served = serveHttp2(socket, {
       scheme: 'https',
       listener: this,
       clock,
@@ -134,16 +146,21 @@ class ServedLink implements AdmittedConnection, RequestListener {
       onError: (code, reason) => log.warn('link ended with an error', { ...facts, code, reason }),
       onAbuse: () => log.warn('link resets more of its calls than callers have reason to', facts),
     });
-    const timers = [
-      clock.after(HELLO_TIMEOUT_MS, () => {
-        if (this.#established === undefined) this.destroy();
-      }),
-      clock.after(this.#term.noNewCallsAtMs - this.#sinceMs, () => this.finish()),
-      clock.after(this.#term.endsAtMs - this.#sinceMs, () => this.destroy()),
-    ];
-    void this.#served.closed.then(() => {
-      for (const timer of timers) timer[Symbol.dispose]();
+    this.#timers = new TermTimers(clock, linkTerm(this.#sinceMs, this.#endMs(identity), 0), {
+      onNoNewCalls: () => this.finish(),
+      onEnd: () => this.destroy(),
     });
+    const timer = clock.after(HELLO_TIMEOUT_MS, () => {
+      if (this.#established === undefined) this.destroy();
+    });
+    void this.#served.closed.then(() => {
+      timer[Symbol.dispose]();
+      this.#timers[Symbol.dispose]();
+    });
+  }
+
+  get identity(): VerifiedIdentity {
+    return this.#proof.identity;
   }
 
   get link(): AcceptedLink | undefined {
@@ -186,6 +203,9 @@ class ServedLink implements AdmittedConnection, RequestListener {
       answerJson(stream, 200, this.#options.bundleDocument());
       return new UnreadBody(stream);
     }
+    if (authority === REPROVE_AUTHORITY && method.value === 'POST' && path.value === REPROVE_PATH) {
+      if (established.link.reproves) return this.#reprove(stream, end);
+    }
     if (/\.jumpgate\.?(?::\d*)?$/.test(authority)) {
       const { grpc } = readRequestFields(head);
       refuse(stream, { reason: 'no-route', grpc, audience: 'trusted', method: method.value });
@@ -193,6 +213,37 @@ class ServedLink implements AdmittedConnection, RequestListener {
     }
     this.#ordinary = head.authority;
     return established.calls.onRequest(stream, head, end);
+  }
+
+  #reprove(stream: ServerStream, end: boolean): StreamReceiver {
+    const nowMs = this.#options.clock.monotonic();
+    if (nowMs - this.#reprovedAtMs < REPROVE_EVERY_MS_MIN) {
+      stream.unwanted();
+      stream.respond({ status: 429, fields: [] }, true);
+      return new UnreadBody(stream);
+    }
+    this.#reprovedAtMs = nowMs;
+    const body = new SmallBody(REPROOF_BYTES_MAX, stream, end);
+    void this.#hearProof(stream, body);
+    return body;
+  }
+
+  /** Whatever is wrong with a statement, the link stays as it was: without a good one it ends with its term. */
+  async #hearProof(stream: ServerStream, body: SmallBody): Promise<void> {
+    const { clock, log, svid } = this.#options;
+    try {
+      const bytes = await body.whole;
+      if (this.#over) return;
+      const ours = heldSvid(svid);
+      const endMs = this.#endMs(this.#proof.hear(bytes));
+      this.#timers.term = renewedTerm(this.#timers.term, clock.now(), endMs, 0);
+      answerJson(stream, 200, this.#proof.answer(ours));
+    } catch (error) {
+      const facts = { peer: this.peer.name, remoteAddress: this.#remoteAddress };
+      log.warn('re-proof of a link refused', { ...facts, code: codeOf(error), reason: messageOf(error) });
+      stream.unwanted();
+      stream.respond({ status: 403, fields: [] }, true);
+    }
   }
 
   /** The first stream. Anything but a hello ends the connection. */
@@ -235,16 +286,29 @@ class ServedLink implements AdmittedConnection, RequestListener {
     }
   }
 
-  #linkOf({ instance, epoch }: Hello): AcceptedLink {
+  #endMs({ expiresAtMs }: VerifiedIdentity): number {
+    return linkEndMs(this.#sinceMs, expiresAtMs, this.#options.linkMaxAgeMs);
+  }
+
+  #linkOf(theirs: Hello): AcceptedLink {
     const served = this.#served;
+    const proof = this.#proof;
+    const timers = this.#timers;
+    const { instance, epoch } = theirs;
+    const reproves = [this.#options.hello, theirs].every(({ features }) => features.includes(REPROVE_FEATURE));
     return {
       peer: this.peer,
-      identity: this.identity,
+      get identity(): VerifiedIdentity {
+        return proof.identity;
+      },
       instance,
       epoch,
       remoteAddress: this.#remoteAddress,
       sinceMs: this.#sinceMs,
-      term: this.#term,
+      get term(): LinkTerm {
+        return timers.term;
+      },
+      reproves,
       get calls(): number {
         return served.streams;
       },

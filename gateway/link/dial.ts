@@ -77,7 +77,6 @@ export class LinkDialer implements AsyncDisposable {
   readonly #crowding = new Map<DialledLink, () => void>();
   /** Monotonic milliseconds by peer. */
   readonly #wokenAtMs = new Map<string, number>();
-  #svidGeneration = 0;
 
   constructor(options: LinkDialerOptions) {
     this.#options = options;
@@ -132,7 +131,6 @@ export class LinkDialer implements AsyncDisposable {
 
   /** Without an SVID no link of ours takes another call; with one again, nobody waits for it. */
   #svidChanged(isHeld: boolean): void {
-    this.#svidGeneration += 1;
     if (!isHeld) for (const link of this.#options.pool.all()) link.retire();
     else
       for (const [key, slot] of this.#slots) {
@@ -177,7 +175,6 @@ export class LinkDialer implements AsyncDisposable {
     let failures = 0;
     try {
       while (!signal.aborted) {
-        const svid = this.#svidGeneration;
         slot.isWoken = false;
         const next = await this.#dial(slot, signal);
         if (next === undefined) failures += 1;
@@ -185,7 +182,7 @@ export class LinkDialer implements AsyncDisposable {
           current?.retire();
           current = next;
           pool.add(next);
-          const isCrowding = await this.#untilDue(next, svid, signal);
+          const isCrowding = await this.#untilDue(next, signal);
           failures = isCrowding || clock.now() - next.sinceMs >= LIVED_MS ? 0 : failures + 1;
         }
         if (failures === 0) continue;
@@ -215,7 +212,7 @@ export class LinkDialer implements AsyncDisposable {
     const where = `${address.host}:${address.port}`;
     try {
       const source = (): ReturnType<SnapshotSource['current']> => snapshot.current();
-      const made = { svid, snapshot: source, hello, buffers, clock, signal, random, lookup };
+      const made = { svid, snapshot: source, hello, buffers, clock, signal, random, log, lookup };
       const link = await dialLink({ peer, address, ...made });
       this.#failures.delete(slot.key);
       log.info('link is up', { peer: peer.name, address: where, instance: link.instance });
@@ -237,21 +234,19 @@ export class LinkDialer implements AsyncDisposable {
     }
   }
 
-  /** Until the link is over, turns calls away, is due, or our SVID has changed under it; or its worker has too many: then true. */
-  async #untilDue(link: DialledLink, svid: number, signal: AbortSignal): Promise<boolean> {
-    const { clock } = this.#options;
+  /** Until the link is over, turns calls away, or is due; or its worker has too many: then true. */
+  async #untilDue(link: DialledLink, signal: AbortSignal): Promise<boolean> {
     const due = Promise.withResolvers<boolean>();
     const onDue = (): void => due.resolve(false);
     using held = new DisposableStack();
     this.#crowding.set(link, () => due.resolve(true));
     held.defer(() => this.#crowding.delete(link));
-    held.use(clock.after(link.term.replaceAtMs - clock.now(), onDue));
-    held.use(this.#options.svid.watch(onDue));
     held.use(this.#probing(link));
     signal.addEventListener('abort', onDue, { once: true });
     held.defer(() => signal.removeEventListener('abort', onDue));
     void link.going.then(onDue);
-    const isCrowding = !signal.aborted && this.#svidGeneration === svid && (await due.promise);
+    void link.due.then(onDue);
+    const isCrowding = !signal.aborted && (await due.promise);
     signal.throwIfAborted();
     return isCrowding;
   }

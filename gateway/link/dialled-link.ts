@@ -1,13 +1,15 @@
 /** One link that we dialled: TLS, HTTP/2 and hello, up or not at all. */
 import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
+import { type Logger } from '../../base/log.ts';
 import { type Snapshot, type SnapshotPeer } from '../../federation/snapshot/snapshot.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { connectMutualTls } from '../../trust-bundles/tls/connect.ts';
 import { type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';
 import { type VerifiedIdentity } from '../../trust-bundles/verify/verified-identity.ts';
-import { heldSvid, type SvidSource } from '../../trust-bundles/x509/svid.ts';
+import { type ChainVerifier } from '../../trust-bundles/tls/connection.ts';
+import { heldSvid, type SvidSource, type X509Svid } from '../../trust-bundles/x509/svid.ts';
 import { type RequestHead } from '../message/head.ts';
 import { type BufferPool } from '../message/output.ts';
 import { type ClientConnection, type ResponseReceiver, type StreamSender } from '../message/stream.ts';
@@ -23,7 +25,9 @@ import {
   writeHello,
   type Hello,
 } from './hello.ts';
-import { linkEndMs, linkTerm, type LinkTerm } from './link-term.ts';
+import { LinkProof, REPROVE_FEATURE } from './link-proof.ts';
+import { linkEndMs, linkTerm, renewedTerm, TermTimers, type LinkTerm } from './link-term.ts';
+import { Reproving } from './reproving.ts';
 import { askSmall } from './small-body.ts';
 
 /** From the first byte of HTTP/2 to the peer's hello: a round trip, and a busy moment. */
@@ -49,6 +53,8 @@ export interface DialledLink extends ClientConnection {
   readonly leavesSoon: boolean;
   /** Resolves when the other end takes no calls on it any more, or it has closed. */
   readonly going: Promise<void>;
+  /** Resolves when it should be replaced: it could not be re-proved in time, or the other end knows no re-proof. */
+  readonly due: Promise<void>;
   readonly closed: Promise<void>;
   /** Round trip of a PING, milliseconds. */
   ping(): Promise<number>;
@@ -68,6 +74,7 @@ export interface DialLinkOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly random: () => number;
+  readonly log: Logger;
   readonly lookup?: Lookup | undefined;
 }
 
@@ -77,7 +84,7 @@ export interface DialLinkOptions {
  */
 export async function dialLink(options: DialLinkOptions): Promise<DialledLink> {
   const { peer, address, svid, clock, signal, lookup, buffers } = options;
-  const judge = (chain: readonly Uint8Array[]): ReturnType<typeof verifyGatewayOf> =>
+  const judge: ChainVerifier = (chain) =>
     verifyGatewayOf(options.snapshot(), peer.name, { chain, role: 'server', nowMs: clock.now() });
   const ours = heldSvid(svid);
   const connection = await connectMutualTls({
@@ -97,7 +104,7 @@ export async function dialLink(options: DialLinkOptions): Promise<DialledLink> {
     // Trust may have changed while we waited.
     const again = judge(connection.identity.chain);
     if (again.kind === 'rejected') throw failure('untrusted', again.message);
-    return new UpLink({ options, connection, http2, theirs, oursEndsAtMs: ours.notAfterMs });
+    return new UpLink({ options, connection, http2, theirs, ours, judge });
   } catch (error) {
     http2.destroy();
     throw error;
@@ -132,48 +139,64 @@ interface Established {
   readonly connection: VerifiedConnection;
   readonly http2: ConnectedHttp2;
   readonly theirs: Hello;
-  readonly oursEndsAtMs: number;
+  /** As the handshake showed it. */
+  readonly ours: X509Svid;
+  readonly judge: ChainVerifier;
 }
 
 /** See {@link DialledLink}. */
 class UpLink implements DialledLink {
   readonly peer: string;
-  readonly identity: VerifiedIdentity;
   readonly instance: string;
   readonly epoch: bigint;
   readonly worker: number;
   readonly workers: number;
   readonly address: string;
   readonly sinceMs: number;
-  readonly term: LinkTerm;
+  readonly due: Promise<void>;
+  readonly #options: DialLinkOptions;
   readonly #http2: ConnectedHttp2;
+  readonly #proof: LinkProof;
+  readonly #timers: TermTimers;
+  readonly #due = Promise.withResolvers<undefined>();
   /** Turned by a timer: whoever looks for a link for a call does not look at the clock. */
   #isSpent = false;
+  #isOver = false;
 
-  constructor({ options, connection, http2, theirs, oursEndsAtMs }: Established) {
+  constructor({ options, connection, http2, theirs, ours, judge }: Established) {
     const { clock, peer, address } = options;
-    const { identity } = connection;
+    const { identity, socket } = connection;
     const sinceMs = clock.now();
-    const expiresAtMs = Math.min(identity.expiresAtMs, oursEndsAtMs);
-    const endsAtMs = linkEndMs(sinceMs, expiresAtMs, options.snapshot().linkMaxAgeMs);
-    const term = linkTerm(sinceMs, endsAtMs, options.random());
+    this.#options = options;
     this.peer = peer.name;
-    this.identity = identity;
     this.instance = theirs.instance;
     this.epoch = theirs.epoch;
     this.worker = theirs.worker;
     this.workers = theirs.workers;
     this.address = `${address.host}:${address.port}`;
     this.sinceMs = sinceMs;
-    this.term = term;
+    this.due = this.#due.promise;
     this.#http2 = http2;
-    const timers = [
-      clock.after(term.noNewCallsAtMs - sinceMs, () => (this.#isSpent = true)),
-      clock.after(term.endsAtMs - sinceMs, () => this.destroy()),
-    ];
-    void http2.closed.then(() => {
-      for (const timer of timers) timer[Symbol.dispose]();
+    this.#proof = new LinkProof({ socket, role: 'client', identity, admit: judge });
+    const endsAtMs = this.#endMs(Math.min(identity.expiresAtMs, ours.notAfterMs));
+    this.#timers = new TermTimers(clock, linkTerm(sinceMs, endsAtMs, options.random()), {
+      onReplace: () => this.#due.resolve(undefined),
+      onNoNewCalls: () => (this.#isSpent = true),
+      onEnd: () => this.destroy(),
     });
+    const kept = this.#keepProved(ours, theirs);
+    void http2.closed.then(() => {
+      kept[Symbol.dispose]();
+      this.#timers[Symbol.dispose]();
+    });
+  }
+
+  get identity(): VerifiedIdentity {
+    return this.#proof.identity;
+  }
+
+  get term(): LinkTerm {
+    return this.#timers.term;
   }
 
   get usable(): boolean {
@@ -215,7 +238,38 @@ class UpLink implements DialledLink {
   destroy(): void {
     // The engine learns of it only when the socket has closed.
     this.#isSpent = true;
+    this.#isOver = true;
     this.#http2.destroy();
+  }
+
+  /** What follows our SVID: re-proof where both ends know it, else a link to replace this one. */
+  #keepProved(shown: X509Svid, theirs: Hello): Disposable {
+    const { svid, clock, random, log, hello } = this.#options;
+    const isKnown = [hello, theirs].every(({ features }) => features.includes(REPROVE_FEATURE));
+    const follow = (current: X509Svid | undefined): void => {
+      if (current === undefined || (!isKnown && current !== shown)) this.#due.resolve(undefined);
+    };
+    // It may have changed during the handshake.
+    follow(svid.current());
+    const kept = new DisposableStack();
+    kept.use(svid.watch(follow));
+    const link = { http2: this.#http2, proof: this.#proof, facts: { peer: this.peer, address: this.address } };
+    const onProved = (expiresAtMs: number): void => this.#proved(expiresAtMs);
+    const reproving = { ...link, svid, shown, term: () => this.term, onProved, clock, random, log };
+    if (isKnown) kept.use(new Reproving(reproving));
+    return kept;
+  }
+
+  #proved(expiresAtMs: number): void {
+    const { clock, random } = this.#options;
+    const nowMs = clock.now();
+    this.#timers.term = renewedTerm(this.term, nowMs, this.#endMs(expiresAtMs), random());
+    // Closing is final; being spent is not, if the proof came late.
+    this.#isSpent = this.#isOver || nowMs >= this.term.noNewCallsAtMs;
+  }
+
+  #endMs(expiresAtMs: number): number {
+    return linkEndMs(this.sinceMs, expiresAtMs, this.#options.snapshot().linkMaxAgeMs);
   }
 }
 

@@ -140,7 +140,7 @@ export interface SmallAnswer {
  * beyond the limit, `body-cut` when the exchange breaks off or `signal` is aborted.
  */
 export async function askSmall(
-  connection: ClientConnection,
+  connection: Pick<ClientConnection, 'open'>,
   question: SmallQuestion,
   { bytesMax, signal }: SmallAnswerLimits,
 ): Promise<SmallAnswer> {

@@ -21,6 +21,7 @@ import { InboundCalls, type InboundLink } from '../inbound/calls.ts';
 import { listenForLinks, type LinkListener } from '../link/accept.ts';
 import { LinkDialer } from '../link/dial.ts';
 import { LINK_VERSIONS, type Hello } from '../link/hello.ts';
+import { REPROVE_FEATURE } from '../link/link-proof.ts';
 import { openPeeringBridge } from '../link/peering-bridge.ts';
 import { LinkPool } from '../link/pool.ts';
 import { BufferPool } from '../message/output.ts';
@@ -150,7 +151,12 @@ async function openRecords(options: DataPlaneOptions, held: AsyncDisposableStack
 }
 
 function helloOf({ snapshots, self }: DataPlaneOptions): Hello {
-  return { versions: LINK_VERSIONS, trustDomain: snapshots.current().trustDomain, ...self, features: [] };
+  return {
+    versions: LINK_VERSIONS,
+    trustDomain: snapshots.current().trustDomain,
+    ...self,
+    features: [REPROVE_FEATURE],
+  };
 }
 
 /** Every snapshot holds the bundle of our own trust domain. */

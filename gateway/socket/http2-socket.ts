@@ -73,6 +73,8 @@ export interface ConnectedHttp2 extends ClientConnection, Http2Socket {
   readonly wantsClose: boolean;
   /** Something leaves at the end of this turn anyway: one more exchange costs no write of its own. */
   readonly leavesSoon: boolean;
+  /** As `open`, also after `finish` while exchanges are under way: for what is about the connection itself. */
+  openLate: ClientConnection['open'];
 }
 
 /** Serves HTTP/2 on `socket`, whose preface may already stand in its read buffer. */
@@ -128,6 +130,7 @@ export function connectHttp2(socket: Duplex, options: Http2SocketOptions): Conne
     },
     open: (head: RequestHead, end: boolean, receiver: ResponseReceiver): StreamSender | undefined =>
       connection.open(head, end, receiver),
+    openLate: (head, end, receiver) => connection.openLate(head, end, receiver),
     finish: () => {
       connection.shutdown();
     },

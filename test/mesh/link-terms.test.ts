@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { systemClock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
 import { dialLink } from '../../gateway/link/dialled-link.ts';
 import { writeHello, type Hello } from '../../gateway/link/hello.ts';
 import { askSmall, type SmallQuestion } from '../../gateway/link/small-body.ts';
@@ -135,7 +136,7 @@ test('a link takes no calls after nine tenths of its term, finishes those it has
   const signal = AbortSignal.timeout(20_000);
   const hello = { ...helloOf(us), instance: 'us-9' };
   const snapshot = (): ReturnType<typeof us.snapshots.current> => us.snapshots.current();
-  const made = { peer, address, snapshot, svid: us.svid, hello, buffers: new BufferPool() };
+  const made = { peer, address, snapshot, svid: us.svid, hello, buffers: new BufferPool(), log: silentLog };
   const link = await dialLink({ ...made, clock, signal, random: () => 0 });
   const pool = new LinkPool();
   pool.add(link);
