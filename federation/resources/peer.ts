@@ -1,10 +1,11 @@
 /** Peer: another mesh, where its gateways are and how its bundle comes here. */
 import { defaulted, notEnforced, object, optional, required } from '../../base/config/object.ts';
+import { duration } from '../../base/config/duration.ts';
 import { choice, type Decoded, list, parsed, type Reading, type Schema } from '../../base/config/schema.ts';
 import { gatewayIdOf } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type Redirects } from '../../trust-bundles/tls/endpoint-url.ts';
 import { dialAddress, filePath, foreignIdProblem, httpsUrl, spiffeId, trustDomain } from './fields.ts';
-import { type BundleEndpointSpec, type PeerSpec } from './values.ts';
+import { type BundleEndpointSpec, type PeerSpec, STALE_AFTER_MS } from './values.ts';
 
 const endpointFields = object('where the bundle is fetched: url and profile, or link: {}', {
   url: optional(httpsUrl),
@@ -54,11 +55,17 @@ function webEndpoint(
 
 const bundleFile = parsed(filePath('the path of a bundle'), (path, { origin }) => ({ value: { path, origin } }));
 
+/** Within what can be asked for: more often than hints let us poll is stale between two polls. */
+const staleLimit = object('after and then', {
+  after: defaulted(duration('1h', '30d'), STALE_AFTER_MS),
+  then: defaulted(choice(['keep', 'refuse']), 'keep'),
+});
+
 const fields = object('the spec of a Peer', {
   trustDomain: required(trustDomain),
   gatewayId: optional(spiffeId),
   gateways: defaulted(list(dialAddress), []),
-  bundle: optional(object('the bootstrap bundle as file: PATH', { file: required(bundleFile) })),
+  bundle: optional(object('file and stale', { file: optional(bundleFile), stale: optional(staleLimit) })),
   bundleEndpoint: defaulted(endpoint, { kind: 'link' }),
   listen: notEnforced,
   transit: notEnforced,
@@ -72,7 +79,9 @@ export const peerSchema: Schema<PeerSpec> = parsed(fields, (spec, reading: Readi
   const found = foreignIdProblem(gatewayId, spec.trustDomain, true);
   if (found !== undefined) return reading.problem(found);
   const { trustDomain: domain, gateways, bundleEndpoint } = spec;
-  const facts = { trustDomain: domain, gatewayId, gateways, bundleEndpoint };
+  const limit = spec.bundle?.stale;
+  const stale = limit === undefined ? {} : { stale: { afterMs: limit.after, refuse: limit.then === 'refuse' } };
+  const facts = { trustDomain: domain, gatewayId, gateways, bundleEndpoint, ...stale };
   const file = spec.bundle?.file;
   if (file === undefined) return { value: { ...facts, bundleFile: undefined } };
   return { value: { ...facts, bundleFile: file.path, bundleFileOrigin: file.origin } };

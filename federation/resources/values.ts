@@ -89,8 +89,13 @@ export interface PeerSpec {
   readonly bundleFile: string | undefined;
   /** Where `bundleFile` is written. */
   readonly bundleFileOrigin?: Origin;
+  /** When the bundle is stale, and whether it is believed no longer then; default {@link STALE_AFTER_MS}, and it is still believed. */
+  readonly stale?: { readonly afterMs: number; readonly refuse: boolean };
   readonly bundleEndpoint: BundleEndpointSpec;
 }
+
+/** federation.md, rule 16: a day in which a peer's bundle was not once obtained is no hiccup. */
+export const STALE_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /** Where a peer's bundle is fetched. */
 export type BundleEndpointSpec =

@@ -16,6 +16,7 @@ import {
   type ResourceSet,
   type Route,
 } from '../resources/values.ts';
+import { ageConditions, type BundleAge, isRefused, nextAgeMs } from './bundle-age.ts';
 import { type Condition } from './condition.ts';
 import { numberParts, sameSnapshot, type Unnumbered } from './generations.ts';
 import { assignHosts } from './hosts.ts';
@@ -39,6 +40,8 @@ export interface SnapshotInput {
   readonly tainted: ReadonlySet<string>;
   /** Who is quarantined. */
   readonly distrust: Distrust;
+  /** How fresh they are; a domain that is not in it never goes stale. */
+  readonly bundleAges?: ReadonlyMap<TrustDomain, BundleAge>;
   /** By peer name. */
   readonly catalogues: ReadonlyMap<string, ImportedCatalogue>;
   /** The snapshot in use, whose generations go on. */
@@ -69,7 +72,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
   const { set, previous } = input;
   const { trustDomain, gatewayId } = set.mesh.spec;
   const merged = mergePeers({ trustDomain, declared: set.peers, stored: input.storedPeers });
-  const bundles = bundlesOf(input.bundles, trustDomain, merged.peers);
+  const bundles = bundlesOf(input, trustDomain, merged.peers);
   const around: Surroundings = { input, peers: merged.peers, bundles };
   const assigned = assignHosts(set.imports);
   const imports = set.imports.map((item) => importOf(item, assigned.hosts.get(item.name) ?? [], around));
@@ -101,7 +104,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
 }
 
 function bundlesOf(
-  stored: ReadonlyMap<TrustDomain, Bundle>,
+  { bundles: stored, bundleAges, nowMs }: SnapshotInput,
   own: TrustDomain,
   peers: ReadonlyMap<string, SnapshotPeer>,
 ): ReadonlyMap<TrustDomain, Bundle> {
@@ -109,7 +112,7 @@ function bundlesOf(
   for (const domain of [own, ...[...peers.values()].map((peer) => peer.trustDomain)]) {
     const bundle = stored.get(domain);
     // A bundle under another domain's name would be the one mistake that everything else rests on not happening.
-    if (bundle?.trustDomain === domain) bundles.set(domain, bundle);
+    if (bundle?.trustDomain === domain && !isRefused(bundleAges?.get(domain), nowMs)) bundles.set(domain, bundle);
   }
   return bundles;
 }
@@ -163,10 +166,23 @@ function trustedCatalogue(peerName: string, around: Surroundings): ImportedCatal
 }
 
 function peerConditions(peer: SnapshotPeer, around: Surroundings): readonly Condition[] {
+  const { bundleAges, bundles: stored, nowMs } = around.input;
+  const age = stored.has(peer.trustDomain) ? bundleAges?.get(peer.trustDomain) : undefined;
+  return [...ageConditions(peer, age, nowMs), ...trustConditions(peer, around)];
+}
+
+function trustConditions(peer: SnapshotPeer, around: Surroundings): readonly Condition[] {
   const resource = `Peer/${peer.name}`;
-  if (!around.bundles.has(peer.trustDomain)) {
+  const bundle = around.bundles.get(peer.trustDomain);
+  if (bundle === undefined) {
+    // What it is then is told already.
+    if (isRefused(around.input.bundleAges?.get(peer.trustDomain), around.input.nowMs)) return [];
     const message = `no bundle of ${peer.trustDomain} is known, so nothing that it signs is believed; join, or give bundle.file`;
     return [{ resource, type: 'AwaitingBundle', message }];
+  }
+  if (bundle.x509Authorities.length === 0) {
+    const message = `its bundle holds no usable X.509 authority: ${peer.trustDomain} has revoked everything, and nothing of it is believed`;
+    return [{ resource, type: 'BundleEmpty', message }];
   }
   const { problems } = around.input.catalogues.get(peer.name) ?? EMPTY_CATALOGUE;
   const [first] = problems;
@@ -277,7 +293,7 @@ function routeConditions(
 }
 
 function revisitAtMs(snapshot: Snapshot, input: SnapshotInput): number | undefined {
-  let soonest: number | undefined;
+  let soonest = nextAgeMs(input.bundleAges?.values() ?? [], input.nowMs);
   for (const item of snapshot.imports.values()) {
     const catalogue = item.state === 'active' ? input.catalogues.get(item.peer) : undefined;
     const at = catalogue === undefined ? undefined : staleAtMs(catalogue, input.staleAfterMs);

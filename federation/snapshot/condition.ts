@@ -5,6 +5,9 @@ import { type Origin } from '../../base/origin.ts';
 export type ConditionType =
   | 'AwaitingBundle'
   | 'AwaitingCatalogue'
+  | 'BundleAging'
+  | 'BundleEmpty'
+  | 'BundleStale'
   | 'CatalogueStale'
   | 'EntryRefused'
   | 'HostClash'

@@ -81,10 +81,38 @@ export interface BundleStatus {
   }[];
   /** The earliest end of an authority. */
   readonly notAfter: string | null;
+  /** How it comes here: `link`, `https_spiffe` or `https_web`, from `endpoint`; `null` for our own. */
+  readonly profile: string | null;
+  readonly endpoint: string | null;
+  /** The trust domain whose bundle authenticates the endpoint; `null` where the CAs of the web do. */
+  readonly authenticatedBy: string | null;
+  /** When it was last obtained or confirmed, also before this start. */
   readonly fetchedAt: string | null;
   readonly nextFetchAt: string | null;
+  readonly staleAt: string | null;
+  readonly stale: boolean;
+  /** Keys of the last document that were passed over. */
+  readonly ignoredKeys: number;
+  /** Code of the refusal, if the last offer was refused. */
+  readonly refused: string | null;
   /** The last fetch's failure; `null` when it succeeded. */
   readonly message: string | null;
+}
+
+/** What tells one bundle of a domain from another. */
+export interface BundleSummary {
+  readonly sequence: string | null;
+  /** Of the roots. */
+  readonly fingerprints: readonly string[];
+}
+
+/** What an operator changed by hand. */
+export interface BundleChange {
+  readonly peer: string;
+  readonly trustDomain: string;
+  readonly action: 'accept' | 'import';
+  readonly before: BundleSummary | null;
+  readonly after: BundleSummary;
 }
 
 /** One link. */
@@ -314,6 +342,14 @@ export interface GatewayOperations {
   exports(): Promise<readonly ExportStatus[]>;
   imports(): Promise<readonly ImportStatus[]>;
   bundles(): Promise<readonly BundleStatus[]>;
+  /** The SPIFFE bundle of a peer (`self`: ours), or the SPIFFE bundle map of all. Throws `peer-unknown`, `bundle-unknown`. */
+  bundleDocument(peer: string | undefined): Promise<string>;
+  /** Throws `fingerprint-mismatch`, and what fetching and offering a bundle throw. */
+  acceptBundle(peer: string, fingerprints: readonly string[]): Promise<BundleChange>;
+  importBundle(
+    peer: string,
+    file: { readonly document: string; readonly fingerprints: readonly string[] | undefined },
+  ): Promise<BundleChange>;
   links(): Promise<readonly LinkStatus[]>;
   invite(request: InviteRequest): Promise<IssuedInvite>;
   join(request: JoinRequest): Promise<JoinResult>;

@@ -36,6 +36,8 @@ import { type DataSide } from '../process/data-side.ts';
 import { type Peering } from '../process/peering.ts';
 import { type Instance } from '../process/state.ts';
 import { type GatewaySample } from '../telemetry/sample.ts';
+import { acceptBundle, bundleText, importBundle } from './bundle-changes.ts';
+import { bundleConditions } from './bundle-conditions.ts';
 import { bundleStatuses, earliestEndMs } from './bundles.ts';
 import { embeddedOnly } from './embedded.ts';
 import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
@@ -79,11 +81,19 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
   const { ca, configuration, control, data, log, peering } = parts;
   const snapshot = (): ReturnType<typeof control.snapshots.current> => control.snapshots.current();
   const bundleFacts = {
+    held: parts.bundles,
+    endpointOf: control.bundleEndpointOf.bind(control),
+    staleLimitOf: control.staleLimitOf.bind(control),
+    get nowMs(): number {
+      return parts.clock.now();
+    },
     poll: peering.poll.state.bind(peering.poll),
     get activeRoot(): string | undefined {
       return ca?.roots().find(({ phase }) => phase === 'active')?.fingerprint;
     },
   };
+  const { bundles, stopped } = parts;
+  const byHand = { snapshot, bundles, fetch: peering.fetch, stopped, log };
   return {
     version: () => ({ version: parts.version, node: process.version }),
     status: async () => {
@@ -103,6 +113,9 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     exports: async () => [...snapshot().exports.values()].map((item) => exportStatus(snapshot(), item, factsOf(parts))),
     imports: async () => importStatuses(snapshot()),
     bundles: async () => bundleStatuses(snapshot(), bundleFacts),
+    bundleDocument: async (peer) => bundleText(byHand, peer),
+    acceptBundle: (peer, fingerprints) => acceptBundle(byHand, peer, fingerprints),
+    importBundle: (peer, file) => importBundle(byHand, peer, file),
     links: async () => {
       await data.refresh();
       return data.links();
@@ -150,10 +163,13 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStat
   };
 }
 
-function conditionsOf({ control, data, distrust }: GatewayParts): readonly Condition[] {
+/** Conditions of the snapshot that somebody must see to. */
+const ERRORS: ReadonlySet<string> = new Set(['BundleEmpty', 'BundleStale']);
+
+function conditionsOf({ bundles, clock, control, data, distrust }: GatewayParts): readonly Condition[] {
   const resources = control.conditions.map(({ resource, type, message, origin }) => ({
     type,
-    severity: 'warning' as const,
+    severity: ERRORS.has(type) ? ('error' as const) : ('warning' as const),
     subject: resource,
     message: origin === undefined ? message : `${message} (${formatOrigin(origin)})`,
   }));
@@ -163,7 +179,9 @@ function conditionsOf({ control, data, distrust }: GatewayParts): readonly Condi
     subject: `Peer/${peer}`,
     message: `${address}: ${code}: ${message}`,
   }));
-  return [...resources, ...dials, ...processConditions(data), ...quarantineConditions(distrust)];
+  const endpointOf = control.bundleEndpointOf.bind(control);
+  const trust = bundleConditions({ snapshot: control.snapshots.current(), bundles, endpointOf, clock });
+  return [...resources, ...trust, ...dials, ...processConditions(data), ...quarantineConditions(distrust)];
 }
 
 function factsOf(parts: GatewayParts): PeerFacts {
@@ -273,17 +291,20 @@ function sampleOf(parts: GatewayParts): GatewaySample {
   const nowMs = clock.now();
   const endMs = own && earliestEndMs(own);
   return {
-    peers: peersOf(parts).map((status) =>
-      peerSample({
+    peers: peersOf(parts).map((status) => {
+      const domain = snapshot.peers.get(status.name)?.trustDomain;
+      return peerSample({
         snapshot,
         status,
         peering: peering.supervisor.status(status.name),
         ends: peering.supervisor.ends(status.name),
         counts: peering.supervisor.counts(status.name),
         catalogue: control.catalogues.get(status.name),
+        poll: domain && peering.poll.state(domain),
+        refreshedAtMs: domain && parts.bundles.refreshedAtMs(domain),
         nowMs,
-      }),
-    ),
+      });
+    }),
     bundleSequence: own?.sequence,
     bundleNotAfterSeconds: endMs === undefined ? undefined : (endMs - nowMs) / 1000,
     accessLogDropped: parts.data.accessLogDropped(),

@@ -4,6 +4,7 @@ import { exportedTo } from '../../federation/catalogue/exported.ts';
 import { type PeeringStatus } from '../../federation/peering/status.ts';
 import { type TallyCounts } from '../../federation/peering/tally.ts';
 import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
+import { type PollState } from '../../trust-bundles/source/bundle-poll.ts';
 import { type PeerStatus } from '../admin/operations.ts';
 import { type PeerSample } from '../telemetry/sample.ts';
 import { earliestEndMs } from './bundles.ts';
@@ -17,6 +18,9 @@ export interface SampledPeer {
   readonly ends: ReadonlyMap<string, number>;
   readonly counts: TallyCounts;
   readonly catalogue: ImportedCatalogue | undefined;
+  /** Of its bundle. */
+  readonly poll: PollState | undefined;
+  readonly refreshedAtMs: number | undefined;
   readonly nowMs: number;
 }
 
@@ -38,6 +42,7 @@ export function peerSample(sampled: SampledPeer): PeerSample {
     linksInbound: status.linksInbound,
     bundleSequence: bundle?.sequence,
     bundleNotAfterSeconds: endMs === undefined ? undefined : (endMs - nowMs) / 1000,
+    ...freshness(sampled),
     bundleBehind: ours !== undefined && (held === undefined || held < ours),
     catalogVersionOurs: peering === undefined ? undefined : Number(peering.theirAppliedVersion),
     catalogVersionTheirs: peering === undefined ? undefined : Number(peering.appliedVersion),
@@ -50,5 +55,18 @@ export function peerSample(sampled: SampledPeer): PeerSample {
     nacks: sampled.counts.nacks,
     reconnects: sampled.ends,
     resyncs: sampled.counts.resyncs,
+  };
+}
+
+type Freshness = Pick<PeerSample, 'bundleAgeSeconds' | 'bundleFetches' | 'bundleKeysIgnored'>;
+
+function freshness({ poll, refreshedAtMs, nowMs }: SampledPeer): Freshness {
+  return {
+    bundleAgeSeconds: refreshedAtMs === undefined ? undefined : (nowMs - refreshedAtMs) / 1000,
+    bundleFetches: new Map([
+      ['succeeded', poll?.succeeded ?? 0],
+      ['failed', poll?.failed ?? 0],
+    ]),
+    bundleKeysIgnored: poll?.ignored,
   };
 }

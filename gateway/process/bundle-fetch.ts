@@ -3,10 +3,9 @@ import { type Clock } from '../../base/clock.ts';
 import { JumpgateError } from '../../base/errors.ts';
 import { type PeerSpec } from '../../federation/resources/values.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
-import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
-import { bundleEndpoint, type BundleEndpoint } from '../../trust-bundles/source/bundle-endpoint.ts';
+import { bundleEndpoint, type BundleEndpoint, type FetchedBundle } from '../../trust-bundles/source/bundle-endpoint.ts';
 import { type FetchBundle } from '../../trust-bundles/source/bundle-poll.ts';
 import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 import { type DataSide, unavailable } from './data-side.ts';
@@ -40,7 +39,7 @@ export function bundleFetch(options: BundleFetchOptions): FetchBundle {
       known = { key, endpoint: bundleEndpoint({ url, profile, redirects, trustDomain, trust, clock }) };
       endpoints.set(trustDomain, known);
     }
-    return (await known.endpoint.fetch(signal)).bundle;
+    return known.endpoint.fetch(signal);
   };
 }
 
@@ -49,7 +48,7 @@ async function fetchOverLink(
   options: BundleFetchOptions,
   trustDomain: TrustDomain,
   signal: AbortSignal,
-): Promise<Bundle> {
+): Promise<FetchedBundle> {
   const peer = [...options.snapshots.current().peers.values()].find((each) => each.trustDomain === trustDomain);
   if (peer === undefined) throw unavailable();
   const deadline = new AbortController();
@@ -64,5 +63,5 @@ async function fetchOverLink(
       retry: 'later',
     });
   }
-  return readBundleDocument(body, trustDomain).bundle;
+  return readBundleDocument(body, trustDomain);
 }

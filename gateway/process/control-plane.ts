@@ -100,7 +100,7 @@ export async function openControlCore(
   const { store, identity, ca, instance } = state;
   const { trustDomain } = spec;
   const own = (): Bundle | undefined => identity.bundle();
-  const bundles = held.use(await BundleSet.open({ store, log, own, trustDomain }));
+  const bundles = held.use(await BundleSet.open({ store, log, own, trustDomain, clock }));
   const peers = held.use(await PeerBook.open(store, log));
   const copy = distrustCopy(join(spec.identity.directory, DISTRUST_COPY_FILE), log);
   const distrust = held.use(await DistrustSet.open({ store, copy, clock, log }));

@@ -5,7 +5,8 @@ import { type Logger } from '../../base/log.ts';
 import { catalogueConfirmed, type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { type PeerBook } from '../../federation/peering/peer-book.ts';
 import { type StoredPeer } from '../../federation/resources/stored-peer.ts';
-import { type PeerSpec, type ResourceSet } from '../../federation/resources/values.ts';
+import { type PeerSpec, type ResourceSet, STALE_AFTER_MS } from '../../federation/resources/values.ts';
+import { type BundleAge } from '../../federation/snapshot/bundle-age.ts';
 import { buildSnapshot, type BuiltSnapshot } from '../../federation/snapshot/build.ts';
 import { type Condition } from '../../federation/snapshot/condition.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
@@ -123,6 +124,12 @@ export class Control implements Disposable {
     throw new JumpgateError('peer-unknown', `no peer has trust domain ${trustDomain}`, { source: 'local' });
   }
 
+  /** How long the bundle of a domain may go without being confirmed, and whether it is believed no longer then. */
+  staleLimitOf(trustDomain: TrustDomain): { readonly afterMs: number; readonly refuse: boolean } {
+    const declared = this.#set.peers.find(({ spec }) => spec.trustDomain === trustDomain)?.spec;
+    return declared?.stale ?? { afterMs: STALE_AFTER_MS, refuse: false };
+  }
+
   /** The stored row of a peer. */
   storedPeer(name: string): StoredPeer | undefined {
     return this.#options.peers.all().find((peer) => peer.name === name);
@@ -151,12 +158,24 @@ export class Control implements Disposable {
         ...bundles.all(),
         ...(own === undefined ? [] : [[own.trustDomain, own] as const]),
       ]),
+      bundleAges: this.#bundleAges(),
       tainted,
       distrust,
       catalogues: this.#catalogues,
       nowMs: clock.now(),
       ...(previous === undefined ? {} : { previous }),
     });
+  }
+
+  /** Of every peer's domain, by its document; a joined peer without one has the default limit. */
+  #bundleAges(): ReadonlyMap<TrustDomain, BundleAge> {
+    const { bundles } = this.#options;
+    return new Map(
+      [...bundles.all().keys()].map((domain) => {
+        const { afterMs, refuse } = this.staleLimitOf(domain);
+        return [domain, { refreshedAtMs: bundles.refreshedAtMs(domain) ?? 0, staleAfterMs: afterMs, refuse }];
+      }),
+    );
   }
 
   #scheduleRevisit(atMs: number | undefined): void {

@@ -12,7 +12,7 @@ import { type BundleSequences } from '../../federation/peering/session.ts';
 import { PeeringSupervisor } from '../../federation/peering/supervisor.ts';
 import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
-import { BundlePoll } from '../../trust-bundles/source/bundle-poll.ts';
+import { BundlePoll, type FetchBundle } from '../../trust-bundles/source/bundle-poll.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { refreshDelayMs } from '../../trust-bundles/source/refresh.ts';
@@ -45,6 +45,8 @@ export interface PeeringOptions {
 /** Running peering. */
 export interface Peering extends AsyncDisposable {
   readonly poll: BundlePoll;
+  /** Fetches a peer's bundle now, and changes nothing. */
+  readonly fetch: FetchBundle;
   readonly supervisor: PeeringSupervisor;
   /** `undefined` where our roots are not ours to rotate. */
   readonly rotation: Rotation | undefined;
@@ -54,7 +56,8 @@ export interface Peering extends AsyncDisposable {
 export async function startPeering(options: PeeringOptions): Promise<Peering> {
   const { ca, clock, control, data, instance, log, runtime } = options;
   await using held = new AsyncDisposableStack();
-  const poll = held.use(openPoll(options));
+  const fetch = fetchOf(options);
+  const poll = held.use(openPoll(options, fetch));
   const { trustDomain } = control.snapshots.current();
   const supervisor: PeeringSupervisor = held.use(
     new PeeringSupervisor({
@@ -88,7 +91,7 @@ export async function startPeering(options: PeeringOptions): Promise<Peering> {
     destroy: () => undefined,
   });
   const kept = held.move();
-  return { poll, supervisor, rotation, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { poll, fetch, supervisor, rotation, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 interface Followers {
@@ -126,8 +129,12 @@ function followSnapshots(followers: Followers): AsyncDisposable {
   return lifetime;
 }
 
-function openPoll(options: PeeringOptions): BundlePoll {
-  const { bundles, clock, control, data, log } = options;
+function openPoll({ bundles, clock, log }: PeeringOptions, fetch: FetchBundle): BundlePoll {
+  return new BundlePoll({ set: bundles, fetch, intervalMs: (hint) => refreshDelayMs(hint, random()), clock, log });
+}
+
+function fetchOf(options: PeeringOptions): FetchBundle {
+  const { bundles, clock, control, data } = options;
   const endpointOf = (trustDomain: TrustDomain): ReturnType<Control['bundleEndpointOf']> =>
     control.bundleEndpointOf(trustDomain);
   const trust = (): TrustStore => {
@@ -139,8 +146,7 @@ function openPoll(options: PeeringOptions): BundlePoll {
       tainted,
     };
   };
-  const fetch = bundleFetch({ endpointOf, trust, snapshots: control.snapshots, data, clock });
-  return new BundlePoll({ set: bundles, fetch, intervalMs: (hint) => refreshDelayMs(hint, random()), clock, log });
+  return bundleFetch({ endpointOf, trust, snapshots: control.snapshots, data, clock });
 }
 
 function exportsFor(snapshot: Snapshot, name: string): ReturnType<typeof exportedTo> {

@@ -175,6 +175,9 @@ interface PeerMetrics extends Readonly<Record<string, Gauge | Counter>> {
   readonly resyncs: Counter;
   readonly bundleSequence: Gauge;
   readonly bundleNotAfter: Gauge;
+  readonly bundleAge: Gauge;
+  readonly bundleFetches: Counter;
+  readonly bundleKeysIgnored: Gauge;
   readonly bundlePeersBehind: Gauge;
   readonly importReadyRatio: Gauge;
   readonly linkConnections: Gauge;
@@ -198,6 +201,9 @@ function peerMetrics(registry: Registry): PeerMetrics {
     resyncs: counter('resyncs_total', 'Whole catalogues, sent to the peer and received from it.', ['kind']),
     bundleSequence: gauge('bundle_sequence', 'Sequence of the bundle in use; peer "self" is ours.'),
     bundleNotAfter: gauge('bundle_not_after_seconds', 'Time until the first authority of the bundle ends.'),
+    bundleAge: gauge('bundle_age_seconds', 'Time since the bundle was last obtained or confirmed.'),
+    bundleFetches: counter('bundle_fetches_total', 'Fetches of the bundle of a peer.', ['result']),
+    bundleKeysIgnored: gauge('bundle_keys_ignored', 'Keys of the last document that were passed over.'),
     bundlePeersBehind: new Gauge({
       name: 'jumpgate_bundle_peers_behind',
       help: 'Peers that do not hold our newest bundle.',
@@ -236,6 +242,9 @@ function fillPeer(metrics: PeerMetrics, sample: PeerSample): void {
     sample.bundleSequence === undefined ? undefined : Number(sample.bundleSequence),
   );
   setKnown(metrics.bundleNotAfter, { peer }, sample.bundleNotAfterSeconds);
+  setKnown(metrics.bundleAge, { peer }, sample.bundleAgeSeconds);
+  setKnown(metrics.bundleKeysIgnored, { peer }, sample.bundleKeysIgnored);
+  for (const [result, total] of sample.bundleFetches) metrics.bundleFetches.inc({ peer, result }, total);
   setKnown(metrics.importReadyRatio, { peer }, sample.importReadyRatio);
   metrics.linkConnections.set({ peer, direction: 'outbound' }, sample.linksOutbound);
   metrics.linkConnections.set({ peer, direction: 'inbound' }, sample.linksInbound);

@@ -11,6 +11,12 @@ export interface PeerSample {
   readonly bundleSequence: bigint | undefined;
   /** Until the earliest end of one of its authorities. */
   readonly bundleNotAfterSeconds: number | undefined;
+  /** Since it was last obtained or confirmed. */
+  readonly bundleAgeSeconds: number | undefined;
+  /** Since the start, by `succeeded` and `failed`. */
+  readonly bundleFetches: ReadonlyMap<string, number>;
+  /** Keys of the last document that were passed over. */
+  readonly bundleKeysIgnored: number | undefined;
   /** Whether it has yet to take our newest bundle. */
   readonly bundleBehind: boolean;
   /** Version of our catalogue that it has applied, and of its catalogue that we have. */

@@ -64,7 +64,7 @@ const failing = async (gateway: TestGateway, prefix: string): Promise<Registrati
   };
   const own = (): typeof domain.bundle => domain.bundle;
   const { trustDomain } = domain;
-  const bundles = await BundleSet.open({ store: broken, log: silentLog, own, trustDomain });
+  const bundles = await BundleSet.open({ store: broken, log: silentLog, own, trustDomain, clock: systemClock });
   return new Registration({ store: broken, bundles, trustDomain, own, declared: () => [], clock: systemClock });
 };
 

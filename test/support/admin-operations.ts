@@ -75,11 +75,35 @@ export class RecordedOperations implements GatewayOperations {
       sequence: '7',
       authorities: [{ fingerprint: FINGERPRINT, notAfter: AT, state: 'active' as const }],
       notAfter: AT,
+      profile: null,
+      endpoint: null,
+      authenticatedBy: null,
       fetchedAt: null,
       nextFetchAt: null,
+      staleAt: null,
+      stale: false,
+      ignoredKeys: 0,
+      refused: null,
       message: null,
     },
   ];
+
+  bundleDocument = async (peer: string | undefined) => `{"keys":[],"peer":"${peer}"}`;
+
+  acceptBundle = async (peer: string, fingerprints: readonly string[]) => {
+    this.told.push(['acceptBundle', [peer, fingerprints]]);
+    return this.#changed(peer, 'accept');
+  };
+
+  importBundle = async (peer: string, file: unknown) => {
+    this.told.push(['importBundle', [peer, file]]);
+    return this.#changed(peer, 'import');
+  };
+
+  #changed(peer: string, action: 'accept' | 'import') {
+    const after = { sequence: '3', fingerprints: [FINGERPRINT] };
+    return { peer, trustDomain: `${peer}.example.org`, action, before: null, after };
+  }
 
   removePeer = async (name: string) => {
     this.told.push(['removePeer', name]);

@@ -113,7 +113,7 @@ export async function startGateway(
   };
   const runtime = lifetime.use(await createRuntimeDirectory());
   const ours = { trustDomain: domain.trustDomain, own: () => domain.bundle };
-  const bundles = lifetime.use(await BundleSet.open({ store, log: silentLog, ...ours }));
+  const bundles = lifetime.use(await BundleSet.open({ store, log: silentLog, ...ours, clock: systemClock }));
   const invites = new InviteBook(store, systemClock);
   const declared = (): [] => [];
   const registration = new Registration({ store, bundles, ...ours, declared, clock: systemClock });

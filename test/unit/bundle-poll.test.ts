@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { silentLog } from '../../base/log.ts';
 import { memoryStore } from '../../base/store/memory.ts';
-import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { type FetchedBundle } from '../../trust-bundles/source/bundle-endpoint.ts';
 import { BundlePoll } from '../../trust-bundles/source/bundle-poll.ts';
 import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { until } from '../support/gateways.ts';
@@ -18,7 +18,7 @@ const INTERVAL_MS = 60_000;
 interface Bench extends AsyncDisposable {
   readonly clock: ManualClock;
   readonly poll: BundlePoll;
-  readonly fetches: PromiseWithResolvers<Bundle>[];
+  readonly fetches: PromiseWithResolvers<FetchedBundle>[];
   /** Lets the fetch under way succeed, and waits until the next one is planned. */
   answer(): Promise<void>;
 }
@@ -30,10 +30,11 @@ async function bench(): Promise<Bench> {
     log: silentLog,
     own: () => OURS.bundle,
     trustDomain: OURS.trustDomain,
+    clock,
   });
-  const fetches: PromiseWithResolvers<Bundle>[] = [];
-  const fetch = (): Promise<Bundle> => {
-    const fetching = Promise.withResolvers<Bundle>();
+  const fetches: PromiseWithResolvers<FetchedBundle>[] = [];
+  const fetch = (): Promise<FetchedBundle> => {
+    const fetching = Promise.withResolvers<FetchedBundle>();
     fetches.push(fetching);
     return fetching.promise;
   };
@@ -44,11 +45,11 @@ async function bench(): Promise<Bench> {
     poll,
     fetches,
     answer: async () => {
-      fetches.at(-1)?.resolve(THEIRS.bundle);
+      fetches.at(-1)?.resolve({ bundle: THEIRS.bundle, ignored: 0 });
       await until('the next fetch to be planned', () => clock.pending === 1);
     },
     [Symbol.asyncDispose]: async () => {
-      for (const fetching of fetches) fetching.resolve(THEIRS.bundle);
+      for (const fetching of fetches) fetching.resolve({ bundle: THEIRS.bundle, ignored: 0 });
       await poll[Symbol.asyncDispose]();
       await set[Symbol.asyncDispose]();
     },

@@ -35,7 +35,12 @@ const X509_KEY_TYPES: ReadonlySet<unknown> = new Set(['EC', 'RSA', 'OKP']);
  * ID is of another trust domain.
  */
 export function readBundleDocument(text: string | Uint8Array, trustDomain: TrustDomain): BundleDocument {
-  const document = asRecord(parse(text, trustDomain));
+  return readBundleValue(parse(text, trustDomain), trustDomain);
+}
+
+/** As {@link readBundleDocument}, of a document that `parseJson` has read as part of a larger one. */
+export function readBundleValue(value: unknown, trustDomain: TrustDomain): BundleDocument {
+  const document = asRecord(value);
   const keys = asList(document?.['keys']);
   if (document === undefined || keys === undefined) {
     throw malformed(trustDomain, 'expected an object with a list called keys, found none: this is no SPIFFE bundle');

@@ -3,15 +3,15 @@ import { type Clock } from '../../base/clock.ts';
 import { JumpgateError, messageOf } from '../../base/errors.ts';
 import { Lifetime } from '../../base/lifetime.ts';
 import { type Logger } from '../../base/log.ts';
-import { type Bundle } from '../bundle/bundle.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
+import { type FetchedBundle } from './bundle-endpoint.ts';
 import { type BundleSet } from './bundle-set.ts';
 
 /** A nudge adds no trust, so it may cost little: at most one fetch in this time and domain (federation rule 8). */
 const NUDGE_INTERVAL_MS_MIN = 5_000;
 
 /** How the bundle of one domain is fetched; throws when it cannot be. */
-export type FetchBundle = (trustDomain: TrustDomain, signal: AbortSignal) => Promise<Bundle>;
+export type FetchBundle = (trustDomain: TrustDomain, signal: AbortSignal) => Promise<FetchedBundle>;
 
 /** What the last fetch of a domain's bundle came to. */
 export interface PollState {
@@ -20,6 +20,11 @@ export interface PollState {
   readonly problem: string | undefined;
   /** When the next fetch is due, milliseconds since 1970. */
   readonly nextMs: number | undefined;
+  /** Keys of the last document that were passed over: of unknown type or use, or malformed. */
+  readonly ignored: number;
+  /** Fetches since the start that brought a bundle which is believed, and those that did not. */
+  readonly succeeded: number;
+  readonly failed: number;
 }
 
 /** What a {@link BundlePoll} is made of. */
@@ -81,7 +86,7 @@ export class BundlePoll implements AsyncDisposable {
     );
     const target: Target = {
       lifetime,
-      state: { lastSuccessMs: undefined, problem: undefined, nextMs: undefined },
+      state: { lastSuccessMs: undefined, problem: undefined, nextMs: undefined, ignored: 0, succeeded: 0, failed: 0 },
       lastFetchMs: -Infinity,
       nudged: false,
       wake: () => undefined,
@@ -100,13 +105,15 @@ export class BundlePoll implements AsyncDisposable {
   async #fetch(domain: TrustDomain, before: PollState, signal: AbortSignal): Promise<PollState> {
     const { clock, fetch, log, set } = this.#options;
     try {
-      const offer = await set.offer(await fetch(domain, signal));
+      const { bundle, ignored } = await fetch(domain, signal);
+      const offer = await set.offer(bundle, { fetched: true });
       if (offer.kind === 'refused') throw new JumpgateError(offer.code, offer.message, { source: 'peer' });
-      log.info('bundle fetched', { trustDomain: domain, outcome: offer.kind, sequence: set.get(domain)?.sequence });
-      return { lastSuccessMs: clock.now(), problem: undefined, nextMs: undefined };
+      log.info('bundle fetched', { trustDomain: domain, outcome: offer.kind, sequence: bundle.sequence, ignored });
+      const succeeded = before.succeeded + 1;
+      return { ...before, lastSuccessMs: clock.now(), problem: undefined, nextMs: undefined, ignored, succeeded };
     } catch (error) {
       if (!signal.aborted) log.warn('bundle not fetched', { trustDomain: domain, error: messageOf(error) });
-      return { lastSuccessMs: before.lastSuccessMs, problem: messageOf(error), nextMs: undefined };
+      return { ...before, problem: messageOf(error), nextMs: undefined, failed: before.failed + 1 };
     }
   }
 
