@@ -92,13 +92,17 @@ function lookUp({ kind: written, name }: QuarantineTarget, snapshot: Snapshot): 
   }
 }
 
-function keyOf(target: DistrustTarget, { bundles }: Snapshot): Found {
+/** What a root of ours that goes at once costs. */
+const OWN_ROOT =
+  'it is withdrawn and what it signed is issued anew; peers that hold no other root of ours verify us again when they have our new bundle: over links that are open they get it at once, else it must be given to them';
+
+function keyOf(target: DistrustTarget, { bundles, trustDomain: own }: Snapshot): Found {
   for (const { trustDomain, x509Authorities } of bundles.values()) {
     for (const { der, fingerprint } of x509Authorities) {
       const key = keyFingerprintOf(readCertificate(der));
-      if (key === target.name) return { target, message: `it is the key of a root of ${trustDomain}` };
-      if (fingerprint !== target.name) continue;
-      return { target: { kind: 'key', name: key }, message: `the key of root ${fingerprint} of ${trustDomain}` };
+      if (key !== target.name && fingerprint !== target.name) continue;
+      const what = `the key of root ${fingerprint} of ${trustDomain}`;
+      return { target: { kind: 'key', name: key }, message: trustDomain === own ? `${what}: ${OWN_ROOT}` : what };
     }
   }
   const message = 'no certificate here has this fingerprint: taken for the SHA-256 of a SubjectPublicKeyInfo';

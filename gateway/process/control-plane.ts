@@ -44,6 +44,7 @@ import { activeFirst, meshIdentity } from './mesh-identity.ts';
 import { awaitSvid, knownBundle } from './own-identity.ts';
 import { startPeering } from './peering.ts';
 import { type Instance, openState } from './state.ts';
+import { withdrawTainted } from './withdraw-tainted.ts';
 
 /** Beside the instance's other state; what the store says counts as well. */
 const DISTRUST_COPY_FILE = 'quarantine.json';
@@ -105,6 +106,7 @@ export async function openControlCore(
   const copy = distrustCopy(join(spec.identity.directory, DISTRUST_COPY_FILE), log);
   const distrust = held.use(await DistrustSet.open({ store, copy, clock, log }));
   const control = held.use(new Control({ set, identity, bundles, peers, distrust, catalogues, clock, log }));
+  if (ca !== undefined) held.use(await withdrawTainted({ ca, snapshots: control.snapshots, log }));
   await control.apply(set);
   const declared = (): readonly { readonly name: string; readonly trustDomain: TrustDomain }[] =>
     control.resources.peers.map((peer) => ({ name: peer.name, trustDomain: peer.spec.trustDomain }));

@@ -67,7 +67,7 @@ async function callerLosesItsStreams(pair: LivePair, side: 'east' | 'west'): Pro
   assert.equal(await echoing(innocents), 12);
 }
 
-test('a quarantined caller loses its own streams on all workers within 5 s, at home and at the peer, others none on the same links', async () => {
+test('A32: a quarantined caller loses its own streams on all workers within 5 s, at home and at the peer, others none on the same links; a removed peer loses all', async () => {
   await using held = new AsyncDisposableStack();
   const pair = await livePair(held);
   await callerLosesItsStreams(pair, 'west');
@@ -83,9 +83,12 @@ test('a quarantined caller loses its own streams on all workers within 5 s, at h
   assert.deepEqual(await answers(pair, 'good'), { '403 quarantined': 8 });
   await west.command('quarantine', ['remove', 'export', 'svc']);
   assert.deepEqual(await answers(pair, 'good'), { '200 ok': 8 });
+  const everything = [...(await pair.open('web')), ...(await pair.open('good')), ...others];
+  await cutWithin(() => west.command('peers', ['remove', 'east']), everything);
+  assert.ok(!('200 ok' in (await answers(pair, 'good'))));
 });
 
-test('A32: a quarantined peer, domain or key loses links, calls and tunnels on all workers within 5 s, over kill -9, and a removed peer too', async () => {
+test('A32: a quarantined peer, domain or key loses links, calls and tunnels on all workers within 5 s, also after kill -9', async () => {
   await using held = new AsyncDisposableStack();
   const pair = await livePair(held, 0);
   const { east, west } = pair;

@@ -176,6 +176,19 @@ test('links whose chain is no longer vouched for are closed at once', async () =
   await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
 });
 
+test('I9: links are closed at once when the bundle is empty, or has lost the key that vouched for them', async () => {
+  for (const x509Authorities of [[], testDomain('eu.example').bundle.x509Authorities]) {
+    await using both = await twoPeers();
+    const { us, eu } = both;
+    await linksUp(us, eu);
+    const less = { ...eu.domain.bundle, x509Authorities, sequence: 2n };
+    us.snapshots.set({ bundles: new Map([...us.snapshots.current().bundles, [eu.domain.trustDomain, less]]) });
+    assert.deepEqual([us.listener.links().length, us.pool.all().every((link) => link.leaving)], [0, true]);
+    await until('closed', () => us.pool.all().length === 0 && eu.pool.all().length === 0);
+    await until('refused', () => us.dialer.failures().some(({ code }) => code === 'untrusted'));
+  }
+});
+
 test('links whose key is tainted are closed at once, and none comes in their place', async () => {
   await using both = await twoPeers();
   const { us, eu } = both;

@@ -18,6 +18,7 @@ import {
   SVID_TTL_MAX_MS,
 } from '../rotation/phase.ts';
 import { readRootSet, ROOTS_MAX, type RootSet, type StoredRoot, writeRootSet } from '../rotation/root-file.ts';
+import { keyFingerprintOf, readCertificate } from '../x509/certificate.ts';
 import { createRoot, issueSvid } from '../x509/issue.ts';
 import { type SvidSource, type X509Svid } from '../x509/svid.ts';
 import {
@@ -69,6 +70,11 @@ export interface EmbeddedCa extends IdentitySource {
   prepareRoot(): Promise<RootStatus>;
   /** Issues from the prepared root from now on; its predecessor stays published. Throws `no-prepared-root`. */
   activateRoot(): Promise<RootStatus>;
+  /**
+   * Takes roots with these keys (as in a trust store) out of the bundle at once, with a new root where none is left that
+   * signs, and issues the gateway's SVID anew. Returns the fingerprints of the roots that went.
+   */
+  withdraw(tainted: ReadonlySet<string>): Promise<readonly string[]>;
   /** All published roots. */
   roots(): readonly RootStatus[];
 }
@@ -195,6 +201,10 @@ class FileCa implements EmbeddedCa {
     return this.#exclusively(() => this.#activate());
   }
 
+  withdraw(tainted: ReadonlySet<string>): Promise<readonly string[]> {
+    return this.#exclusively(() => this.#withdraw(tainted));
+  }
+
   watch(listener: (change: IdentityChange) => void): Disposable {
     // A function of its own, so that the same listener can watch twice.
     const entry = (change: IdentityChange): void => listener(change);
@@ -233,9 +243,25 @@ class FileCa implements EmbeddedCa {
     return statusOf(this.#signer());
   }
 
-  #create(phase: 'prepared' | 'active'): StoredRoot {
-    if (this.#set.roots.length >= ROOTS_MAX) {
-      const message = `expected fewer than ${ROOTS_MAX} roots, found ${this.#set.roots.length}: retired roots leave after 24 h, rotate less often`;
+  /** Peers that do not hold the new root yet cannot verify us until they do: that is better than to be spoken for by others. */
+  async #withdraw(tainted: ReadonlySet<string>): Promise<readonly string[]> {
+    const isTainted = (der: Uint8Array): boolean => tainted.has(keyFingerprintOf(readCertificate(der)));
+    const gone = this.#set.roots.filter(({ certificate }) => isTainted(certificate));
+    if (gone.length > 0) {
+      const left = this.#set.roots.filter((root) => !gone.includes(root));
+      const kept = activeRoot(left) === undefined ? activatePrepared(left, this.#options.clock.now()) : left;
+      const signer = activeRoot(kept) === undefined ? [this.#create('active', kept)] : [];
+      await this.#publish([...kept, ...signer]);
+    }
+    const fingerprints = gone.map(({ fingerprint }) => fingerprint);
+    if (gone.length > 0) this.#options.log.warn('tainted roots withdrawn', { fingerprints });
+    if (gone.length > 0 || this.#svid?.chain.some(isTainted) === true) this.#renew();
+    return fingerprints;
+  }
+
+  #create(phase: 'prepared' | 'active', beside = this.#set.roots): StoredRoot {
+    if (beside.length >= ROOTS_MAX) {
+      const message = `expected fewer than ${ROOTS_MAX} roots, found ${beside.length}: retired roots leave after 24 h, rotate less often`;
       throw new JumpgateError('too-many-roots', message, { source: 'caller', retry: 'later' });
     }
     const nowMs = this.#options.clock.now();
