@@ -18,6 +18,8 @@ import { untilStopped } from './process/signals.ts';
 import { type ChildProgram } from './process/supervised-child.ts';
 
 const RANDOM_STEPS = 2 ** 32;
+/** SPIFFE Workload Endpoint §4: where the Workload API is, when no configuration says so. */
+const ENDPOINT_SOCKET = 'SPIFFE_ENDPOINT_SOCKET';
 
 // Whoever read our output has gone (`| head`): there is nobody left to tell, and it is no reason to crash.
 process.stdout.on('error', () => undefined);
@@ -59,7 +61,13 @@ async function runInOne(options: RunOptions, log: LogRoot, activated: readonly A
     throw new JumpgateError('activation-mismatch', message, { source: 'config' });
   }
   const { startGateway }: { readonly startGateway: typeof StartGateway } = await import('./app.ts');
-  const gateway = await startGateway({ ...options, clock: systemClock, log, accessLog: process.stdout });
+  const gateway = await startGateway({
+    ...options,
+    endpointSocket: process.env[ENDPOINT_SOCKET],
+    clock: systemClock,
+    log,
+    accessLog: process.stdout,
+  });
   await untilStopped({ onHangUp: () => gateway.hangUp() });
   await gateway.stop();
   return 0;
@@ -72,7 +80,13 @@ async function runInSeveral(
 ): Promise<number> {
   await using runtime = await createRuntimeDirectory();
   const primary = new Primary({
-    control: program('control-process', directory, logLevel ?? '', runtime.directory),
+    control: program(
+      'control-process',
+      directory,
+      logLevel ?? '',
+      runtime.directory,
+      process.env[ENDPOINT_SOCKET] ?? '',
+    ),
     worker: (index, workers) => program('worker-process', String(index), String(workers), runtime.directory),
     activated,
     room: connectionRoom(descriptorLimit()),

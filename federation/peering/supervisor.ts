@@ -5,7 +5,7 @@ import { type Logger } from '../../base/log.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type ImportedCatalogue } from '../catalogue/imported.ts';
 import { type CatalogueEntry } from '../catalogue/service.ts';
-import { backoffMs, type BackoffOptions } from './backoff.ts';
+import { backoffMs, type BackoffOptions } from '../../base/backoff.ts';
 import { type FrameStream } from './frame-stream.ts';
 import { type HeldCatalogue } from './importing.ts';
 import { RunningSession } from './receive.ts';

@@ -1,8 +1,9 @@
 /** `identity` of a Mesh: where this gateway's SVID and our bundle come from. */
 import { duration } from '../../base/config/duration.ts';
 import { defaulted, object, oneByKey, optional, required } from '../../base/config/object.ts';
-import { choice, parsed, type Schema } from '../../base/config/schema.ts';
-import { filePath } from './fields.ts';
+import { choice, parsed, type Schema, text } from '../../base/config/schema.ts';
+import { readWorkloadApiAddress, WORKLOAD_API_ADDRESS } from '../../trust-bundles/source/workload-api-address.ts';
+import { filePath, socketPathProblem } from './fields.ts';
 import { type IdentitySpec } from './values.ts';
 
 const HOUR_MS = 3_600_000;
@@ -50,5 +51,20 @@ const files: Schema<WrittenIdentity> = parsed(
   (written) => ({ value: { kind: 'files', directory: undefined, files: written } }),
 );
 
+const endpointSocket: Schema<string> = parsed(text(WORKLOAD_API_ADDRESS), (value, { place, node, problem }) => {
+  const address = readWorkloadApiAddress(value);
+  if (address === undefined) return place.unexpected(node, WORKLOAD_API_ADDRESS);
+  const tooLong = address.kind === 'unix' ? socketPathProblem(address.path) : undefined;
+  return tooLong === undefined ? { value } : problem(tooLong);
+});
+
+const workloadApi: Schema<WrittenIdentity> = parsed(
+  object('socket and hint', {
+    socket: optional(endpointSocket),
+    hint: optional(text('the hint of the SVID to use', { maxLength: 1024 })),
+  }),
+  (written) => ({ value: { kind: 'workloadApi', directory: undefined, ...written } }),
+);
+
 /** See the head of this file. */
-export const identity = oneByKey<WrittenIdentity>('identity as embedded: {}', { embedded, files }, ['workloadApi']);
+export const identity = oneByKey<WrittenIdentity>('identity as embedded: {}', { embedded, files, workloadApi });

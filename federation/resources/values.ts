@@ -40,7 +40,15 @@ export type IdentitySpec =
       readonly svidTtlMs: number;
       readonly rootTtlMs: number;
     }
-  | { readonly kind: 'files'; readonly directory: string; readonly files: IdentityFiles };
+  | { readonly kind: 'files'; readonly directory: string; readonly files: IdentityFiles }
+  | {
+      readonly kind: 'workloadApi';
+      readonly directory: string;
+      /** `unix:///…` or `tcp://…`; `undefined` is SPIFFE_ENDPOINT_SOCKET. */
+      readonly socket: string | undefined;
+      /** Which SVID of several; without one that with the gateway ID. */
+      readonly hint: string | undefined;
+    };
 
 export interface MeshSpec {
   readonly trustDomain: TrustDomain;

@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../../base/clock.ts';
 import { codeOf, messageOf } from '../../base/errors.ts';
 import { Lifetime } from '../../base/lifetime.ts';
 import { type Logger } from '../../base/log.ts';
-import { backoffMs, type BackoffOptions } from '../../federation/peering/backoff.ts';
+import { backoffMs, type BackoffOptions } from '../../base/backoff.ts';
 import { type HostPort } from '../../federation/resources/values.ts';
 import { type SnapshotPeer, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type Lookup } from '../../trust-bundles/tls/dial.ts';

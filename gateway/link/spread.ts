@@ -1,6 +1,6 @@
 /** Spreads our links over the workers of each instance of a peer: one that shares its worker while others have none is dialled anew. */
 import { type Clock } from '../../base/clock.ts';
-import { backoffMs, type BackoffOptions } from '../../federation/peering/backoff.ts';
+import { backoffMs, type BackoffOptions } from '../../base/backoff.ts';
 import { type DialledLink } from './dialled-link.ts';
 import { type LinkPool } from './pool.ts';
 

@@ -54,6 +54,8 @@ export interface ControlPlaneOptions {
   readonly directory: string;
   /** Instead of the Mesh document's level, also after reloads. */
   readonly logLevel: LogLevel | undefined;
+  /** SPIFFE_ENDPOINT_SOCKET, where the Mesh document names no socket. */
+  readonly endpointSocket?: string | undefined;
   readonly clock: Clock;
   readonly log: LogRoot;
 }
@@ -97,7 +99,7 @@ export async function openControlCore(
   const { clock, log } = options;
   const { spec } = set.mesh;
   log.level = options.logLevel ?? spec.logLevel;
-  const state = held.use(await openState(spec, clock, log));
+  const state = held.use(await openState(spec, clock, log, options.endpointSocket));
   const { store, identity, ca, instance } = state;
   const { trustDomain } = spec;
   const own = (): Bundle | undefined => identity.bundle();

@@ -1,4 +1,4 @@
-/** The program of control, `DIRECTORY LOG-LEVEL RUNTIME-DIRECTORY`: everything but calls, for the workers that carry them. */
+/** The program of control, `DIRECTORY LOG-LEVEL RUNTIME-DIRECTORY ENDPOINT-SOCKET`: everything but calls, for the workers that carry them. */
 import { availableParallelism } from 'node:os';
 
 import { systemClock } from '../../base/clock.ts';
@@ -45,6 +45,7 @@ const ORPHANED = 70;
 class ControlProcess {
   readonly #directory: string;
   readonly #runtime: string;
+  readonly #endpointSocket: string | undefined;
   readonly #log: LogRoot;
   readonly #logLevel: (typeof LOG_LEVELS)[number] | undefined;
   readonly #held = new AsyncDisposableStack();
@@ -62,9 +63,10 @@ class ControlProcess {
   #awaitingWorkers: Disposable | undefined;
   #callersAreIn = false;
 
-  constructor(directory: string, level: string, runtime: string) {
+  constructor([directory = '', level = '', runtime = '', endpointSocket = '']: readonly string[]) {
     this.#directory = directory;
     this.#runtime = runtime;
+    this.#endpointSocket = endpointSocket === '' ? undefined : endpointSocket;
     this.#logLevel = LOG_LEVELS.find((each) => each === level);
     this.#log = createLog({
       level: this.#logLevel ?? 'info',
@@ -99,7 +101,13 @@ class ControlProcess {
 
   async #open(): Promise<void> {
     const held = this.#held;
-    const options = { directory: this.#directory, logLevel: this.#logLevel, clock: systemClock, log: this.#log };
+    const options = {
+      directory: this.#directory,
+      logLevel: this.#logLevel,
+      endpointSocket: this.#endpointSocket,
+      clock: systemClock,
+      log: this.#log,
+    };
     // What the process before kept came before anything else was read.
     const { loaded, calls } = await this.#asStarted(await loadDocuments(options));
     const runtime = await openRuntimeDirectory(this.#runtime);
@@ -279,5 +287,4 @@ function statusesOf(calls: CallListenSpecs, handed: HandedListeners): readonly L
   });
 }
 
-const [directory = '', level = '', runtime = ''] = process.argv.slice(2);
-await new ControlProcess(directory, level, runtime).run();
+await new ControlProcess(process.argv.slice(2)).run();

@@ -9,6 +9,7 @@ import { readRootSet } from '../../trust-bundles/rotation/root-file.ts';
 import { EMBEDDED_CA_FILE, type EmbeddedCa, openEmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { openFilesIdentity } from '../../trust-bundles/source/files.ts';
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
+import { openWorkloadApiIdentity } from '../../trust-bundles/source/workload-api.ts';
 import { OwnSequence, type OwnSequenceOptions, readOwnSequence } from '../../trust-bundles/source/own-sequence.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 
@@ -23,13 +24,15 @@ export interface OpenIdentity {
 export interface OpenIdentityOptions {
   /** This mesh has run here before, so that an embedded CA that is not there has been lost. */
   readonly mustExist: boolean;
+  /** SPIFFE_ENDPOINT_SOCKET, where the document names no socket. */
+  readonly endpointSocket: string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 const SEQUENCE_FILE = 'own-bundle.json';
 
-/** Throws what {@link openEmbeddedCa} throws. Other sources may have nothing to give yet. */
+/** Throws what {@link openEmbeddedCa} and {@link openWorkloadApiIdentity} throw. Other sources may have nothing to give yet. */
 export async function openIdentity(spec: MeshSpec, options: OpenIdentityOptions): Promise<OpenIdentity> {
   const { clock, log } = options;
   const { gatewayId, identity: from, trustDomain } = spec;
@@ -52,6 +55,11 @@ export async function openIdentity(spec: MeshSpec, options: OpenIdentityOptions)
     case 'files': {
       const sequence = await sequenceAfter({ path, last, clock, log }, from.directory, trustDomain);
       return { identity: await openFilesIdentity({ ...shared, files: from.files, sequence }), ca: undefined };
+    }
+    case 'workloadApi': {
+      const sequence = await sequenceAfter({ path, last, clock, log }, from.directory, trustDomain);
+      const { hint, socket = options.endpointSocket } = from;
+      return { identity: openWorkloadApiIdentity({ ...shared, socket, hint, sequence }), ca: undefined };
     }
     default:
       return from satisfies never;

@@ -38,7 +38,12 @@ const INSTANCE_FILE = 'instance.json';
 const FILE_MODE = 0o600;
 
 /** Opens it; throws what the store, the state directory and the CA throw, all with one line that says what to do. */
-export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Promise<GatewayState> {
+export async function openState(
+  spec: MeshSpec,
+  clock: Clock,
+  log: Logger,
+  endpointSocket?: string,
+): Promise<GatewayState> {
   await using held = new AsyncDisposableStack();
   const { directory } = spec.identity;
   const availability = { store: true };
@@ -50,7 +55,7 @@ export async function openState(spec: MeshSpec, clock: Clock, log: Logger): Prom
   const path = join(directory, INSTANCE_FILE);
   const last = await readInstance(path, log);
   const mustExist = last !== undefined;
-  const { identity, ca } = await openIdentity(spec, { mustExist, clock, log });
+  const { identity, ca } = await openIdentity(spec, { mustExist, endpointSocket, clock, log });
   held.use(identity);
   const instance = await nextBoot(path, last);
   const kept = held.move();

@@ -3,7 +3,7 @@ import { fork, type ChildProcess, type SendHandle } from 'node:child_process';
 
 import { type Clock } from '../../base/clock.ts';
 import { type Logger } from '../../base/log.ts';
-import { backoffMs } from '../../federation/peering/backoff.ts';
+import { backoffMs } from '../../base/backoff.ts';
 import { readFromChild, type FromChild, type ProcessId, type ProcessStatus, type ToChild } from './channel.ts';
 
 /** The first restart is at once for all that a caller notices; a crash loop costs the others nothing. */

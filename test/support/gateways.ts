@@ -6,7 +6,7 @@ import { memoryStore } from '../../base/store/memory.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { type CatalogueEntry } from '../../federation/catalogue/service.ts';
 import { DEFAULT_LIMITS } from '../../federation/resources/limits.ts';
-import { type BackoffOptions } from '../../federation/peering/backoff.ts';
+import { type BackoffOptions } from '../../base/backoff.ts';
 import { createPeeringClient } from '../../federation/peering/client.ts';
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
 import { InviteBook } from '../../federation/peering/invites.ts';

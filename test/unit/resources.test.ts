@@ -167,7 +167,10 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
     '{ trustDomain: us.example, gatewayId: spiffe://eu.example/jumpgate }',
     /spec\.gatewayId: expected a SPIFFE ID of trust domain us\.example/,
   ],
-  ['{ trustDomain: us.example, identity: { workloadApi: {} } }', /spec\.identity: "workloadApi" is not enforced/],
+  [
+    '{ trustDomain: us.example, identity: { workloadApi: { socket: "unix://run/agent.sock" } } }',
+    /spec\.identity\.workloadApi\.socket: expected unix:\/\/\/absolute\/path or tcp:\/\/IP:PORT, and nothing else in it, found "unix:\/\/run\/agent\.sock"/,
+  ],
   [
     '{ trustDomain: us.example, identity: { files: { svid: svid.pem, key: key.pem } } }',
     /spec\.identity\.files: missing key "bundle", expected the path of the bundle/,
@@ -178,7 +181,7 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
   ],
   [
     '{ trustDomain: us.example, identity: { embedded: {}, files: {} } }',
-    /spec\.identity: expected exactly one of the keys embedded, files, found "embedded, files"/,
+    /spec\.identity: expected exactly one of the keys embedded, files, workloadApi, found "embedded, files"/,
   ],
   [
     '{ trustDomain: us.example, identity: { files: { svid: svid.pem, key: key.pem, bundle: bundle.json } } }',
