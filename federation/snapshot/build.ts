@@ -22,6 +22,7 @@ import { numberParts, sameSnapshot, type Unnumbered } from './generations.ts';
 import { assignHosts } from './hosts.ts';
 import { importState, staleAtMs } from './import-state.ts';
 import { mergePeers } from './peers.ts';
+import { keepUnchanged } from './unchanged.ts';
 import {
   type Snapshot,
   type SnapshotExport,
@@ -72,7 +73,7 @@ export function buildSnapshot(input: SnapshotInput): BuiltSnapshot {
   const { set, previous } = input;
   const { trustDomain, gatewayId } = set.mesh.spec;
   const merged = mergePeers({ trustDomain, declared: set.peers, stored: input.storedPeers });
-  const bundles = bundlesOf(input, trustDomain, merged.peers);
+  const bundles = keepUnchanged(bundlesOf(input, trustDomain, merged.peers), previous?.bundles);
   const around: Surroundings = { input, peers: merged.peers, bundles };
   const assigned = assignHosts(set.imports);
   const imports = set.imports.map((item) => importOf(item, assigned.hosts.get(item.name) ?? [], around));

@@ -6,7 +6,9 @@ import { messageOf } from '../../base/errors.ts';
 import { createLog, type LogRoot } from '../../base/log.ts';
 import { openRuntimeDirectory, type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
 import { type Limits } from '../../federation/resources/limits.ts';
+import { type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
+import { keepUnchanged } from '../../federation/snapshot/unchanged.ts';
 import { JoinRelay } from '../link/join-relay.ts';
 import { type LinkPool } from '../link/pool.ts';
 import { SiblingLinks } from '../link/siblings.ts';
@@ -82,8 +84,7 @@ class Worker {
         break;
       case 'snapshot':
         this.#sequence = message.sequence;
-        if (this.#snapshots === undefined) this.#snapshots = new ReplaceableSnapshot(message.snapshot);
-        else this.#snapshots.replace(message.snapshot);
+        this.#replace(message.snapshot);
         this.#confirm();
         break;
       case 'holders':
@@ -99,6 +100,12 @@ class Worker {
         message satisfies never;
     }
     if (!this.#opening) void this.#open();
+  }
+
+  #replace(next: Snapshot): void {
+    const snapshots = this.#snapshots;
+    if (snapshots === undefined) this.#snapshots = new ReplaceableSnapshot(next);
+    else snapshots.replace({ ...next, bundles: keepUnchanged(next.bundles, snapshots.current().bundles) });
   }
 
   #take(settings: WorkerSettings): void {

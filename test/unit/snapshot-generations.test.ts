@@ -6,6 +6,7 @@ import { type ResourceSet } from '../../federation/resources/values.ts';
 import { type SnapshotInput } from '../../federation/snapshot/build.ts';
 import { type Generations, type Snapshot } from '../../federation/snapshot/snapshot.ts';
 import { ReplaceableSnapshot } from '../../federation/snapshot/source.ts';
+import { keepUnchanged } from '../../federation/snapshot/unchanged.ts';
 import { AP, bundleOf, catalogueOf, EU, importOf, peerOf, resourceSet, US } from '../support/federation-values.ts';
 import { build, bundles, catalogues, EU_PEER, NOW, WHOLE } from '../support/snapshots.ts';
 
@@ -79,6 +80,18 @@ suite('generations', () => {
     assert.equal(number(away), 0);
     assert.ok(number(back) > number(busy));
   });
+});
+
+test('a bundle that did not change stays the very value, also after it went to another process; one that did is new', () => {
+  const first = build(WHOLE).snapshot;
+  const renewed = new Map([...bundles(US), [EU, bundleOf(EU, 2n)] as const]);
+  const next = build({ ...WHOLE, exports: [] }, { previous: first, bundles: structuredClone(renewed) }).snapshot;
+  assert.notEqual(next, first);
+  assert.equal(next.bundles.get(US), first.bundles.get(US));
+  assert.equal(next.bundles.get(EU)?.sequence, 2n);
+  const received = keepUnchanged(structuredClone(next.bundles), next.bundles);
+  assert.equal(received.get(EU), next.bundles.get(EU));
+  assert.equal(keepUnchanged(received, undefined).get(EU), received.get(EU));
 });
 
 suite('the source of snapshots', () => {

@@ -29,14 +29,14 @@ export function peerChain(socket: TLSSocket): PeerChain | VerificationFailure {
   let certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
   if (certificate === undefined) return rejected('no-certificate', 'expected a certificate, the peer sent none');
   const chain: Uint8Array[] = [];
-  const seen = new Set<string>();
   let bytes = 0;
-  while (certificate !== undefined && !seen.has(certificate.fingerprint256)) {
-    const der = new Uint8Array(certificate.raw);
+  while (certificate !== undefined) {
+    const der = certificate.raw;
+    // Octets are compared, at most eight times: `fingerprint256` costs more than that.
+    if (chain.some((each) => Buffer.compare(each, der) === 0)) break;
     bytes += der.length;
     const problem = overLimit(chain.length + 1, der.length, bytes);
     if (problem !== undefined) return problem;
-    seen.add(certificate.fingerprint256);
     chain.push(der);
     certificate = certificate.issuerCertificate;
   }
