@@ -5,6 +5,7 @@ import { type Bundle, type JwtAuthority } from '../../trust-bundles/bundle/bundl
 import { readBundleDocument } from '../../trust-bundles/bundle/document.ts';
 import { parseTrustDomain, type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type JwtValidationRequest, validateJwtSvid } from '../../trust-bundles/jwt/jwt-svid.ts';
+import { type TrustStore } from '../../trust-bundles/verify/trust-store.ts';
 
 /** The instant that tokens are made at. */
 export const JWT_NOW_MS = Date.parse('2027-03-01T12:00:00Z');
@@ -78,15 +79,16 @@ export function testToken(key: TestJwtKey, alg = 'ES256', overrides: TokenOverri
 }
 
 /** What the validator says of `token`: the identity, or the code of the refusal. */
-export function jwtVerdict(token: string, request: Partial<JwtValidationRequest>): string {
-  const outcome = validateJwtSvid({
-    token,
-    audience: JWT_AUDIENCE,
-    bundles: new Map(),
-    tainted: new Set(),
-    nowMs: JWT_NOW_MS,
-    ...request,
-  });
+export function jwtVerdict(
+  token: string,
+  {
+    bundles = new Map(),
+    tainted = new Set(),
+    audience = JWT_AUDIENCE,
+    nowMs = JWT_NOW_MS,
+  }: Partial<TrustStore & Omit<JwtValidationRequest, 'token' | 'trust'>>,
+): string {
+  const outcome = validateJwtSvid({ token, audience, trust: { bundles, tainted }, nowMs });
   return outcome.kind === 'verified' ? outcome.id : outcome.code;
 }
 

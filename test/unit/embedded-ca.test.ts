@@ -1,44 +1,16 @@
 /** The embedded CA: restarts, rotation, refusals. */
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { silentLog } from '../../base/log.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
-import { parseSpiffeId, trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
-import { type EmbeddedCa, type EmbeddedCaOptions, openEmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { parseSpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
+import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { type IdentityChange } from '../../trust-bundles/source/identity-source.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
 import { type X509Svid } from '../../trust-bundles/x509/svid.ts';
+import { advanceUntil, caRig, gatewayId, HOUR_MS, MINUTE_MS, web } from '../support/embedded-ca.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-
-const gatewayId = parseSpiffeId('spiffe://us.test/jumpgate');
-const trustDomain = trustDomainOf(gatewayId);
-const web = parseSpiffeId('spiffe://us.test/ns/shop/sa/web');
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
-
-interface Rig extends AsyncDisposable {
-  readonly directory: string;
-  readonly file: string;
-  readonly clock: ManualClock;
-  open(options?: Partial<EmbeddedCaOptions>): Promise<EmbeddedCa>;
-}
-
-async function rig(): Promise<Rig> {
-  const parent = await mkdtemp(join(tmpdir(), 'jumpgate-ca-'));
-  const directory = join(parent, 'ca');
-  const clock = new ManualClock();
-  return {
-    directory,
-    file: join(directory, 'embedded-ca.json'),
-    clock,
-    open: (options) => openEmbeddedCa({ directory, trustDomain, gatewayId, clock, log: silentLog, ...options }),
-    [Symbol.asyncDispose]: () => rm(parent, { recursive: true, force: true }),
-  };
-}
 
 function verdict(svid: X509Svid, bundle: Bundle, nowMs: number): string {
   const trust = { bundles: new Map([[bundle.trustDomain, bundle]]), tainted: new Set<string>() };
@@ -57,20 +29,8 @@ function changed(ca: EmbeddedCa, kind: IdentityChange): Promise<void> {
   });
 }
 
-/** Far more turns of the event loop than the writing of a file takes on a busy machine. */
-const TURNS_MAX = 1_000_000;
-
-/** Advances until `ready`, a minute at a time. A CA without a timer is at work on its files: it is waited for. */
-async function advanceUntil(clock: ManualClock, limitMs: number, ready: () => boolean): Promise<void> {
-  for (let passedMs = 0; passedMs <= limitMs && !ready(); passedMs += MINUTE_MS) {
-    clock.advance(MINUTE_MS);
-    for (let turn = 0; turn < TURNS_MAX && clock.pending === 0; turn += 1) await new Promise(setImmediate);
-  }
-  assert.ok(ready(), 'the state was not reached in time');
-}
-
 test('a new CA vouches for the gateway and for workloads, in a directory for its owner alone', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open();
   assert.equal(verdict(ca.svid.current(), ca.bundle(), state.clock.now()), gatewayId);
   assert.equal(verdict(ca.issue(web, HOUR_MS), ca.bundle(), state.clock.now()), web);
@@ -79,7 +39,7 @@ test('a new CA vouches for the gateway and for workloads, in a directory for its
 });
 
 test('reserved and foreign ids, the bare domain and long lives are refused', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   const other = parseSpiffeId('spiffe://us.test/ns/jumpgate/sa/gateway');
   await using ca = await state.open({ gatewayId: other });
   const cases: readonly [string, string][] = [
@@ -98,7 +58,7 @@ test('reserved and foreign ids, the bare domain and long lives are refused', asy
 });
 
 test('a restart keeps roots, phases and keys, and numbers the bundle anew', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   const first = await state.open();
   await first.prepareRoot();
   const issued = first.issue(web, HOUR_MS);
@@ -115,7 +75,7 @@ test('a restart keeps roots, phases and keys, and numbers the bundle anew', asyn
 });
 
 test('a restored copy of the state is published with a sequence above what was published from its successor', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await (await state.open())[Symbol.asyncDispose]();
   const backup = await readFile(state.file);
   const later = await state.open();
@@ -132,7 +92,7 @@ test('a restored copy of the state is published with a sequence above what was p
 });
 
 test('the sequence goes on above what another source of this mesh has published', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await (await state.open())[Symbol.asyncDispose]();
   const sequenceAbove = 10n ** 12n;
   await using ca = await state.open({ sequenceAbove });
@@ -140,7 +100,7 @@ test('the sequence goes on above what another source of this mesh has published'
 });
 
 test('a key file that others may read is refused and left as it is', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await (await state.open())[Symbol.asyncDispose]();
   const content = await readFile(state.file, 'utf8');
   for (const mode of [0o640, 0o604, 0o660, 0o644]) {
@@ -153,15 +113,20 @@ test('a key file that others may read is refused and left as it is', async () =>
 });
 
 test('damaged, newer and foreign state is refused and never replaced by a new root', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await (await state.open())[Symbol.asyncDispose]();
   const good = await readFile(state.file, 'utf8');
   const cases: readonly [string, string][] = [
     ['', 'ca-state-damaged'],
     [good.slice(0, good.length / 2), 'ca-state-damaged'],
     ['[]', 'ca-state-damaged'],
-    [good.replace('"format": 1', '"format": 2'), 'ca-state-newer'],
-    [good.replace('"format": 1', '"format": "x"'), 'ca-state-damaged'],
+    [good.replace('"format": 2', '"format": 3'), 'ca-state-newer'],
+    [good.replace('"format": 2', '"format": "x"'), 'ca-state-damaged'],
+    [good.replace('"jwtKeys"', '"jwtKey"'), 'ca-state-damaged'],
+    [good.replace(/("jwtKeys"[^]*"fingerprint": ")../, '$1zz'), 'ca-state-damaged'],
+    [good.replace(/("jwtKeys"[^]*)BEGIN PRIVATE KEY/, '$1BEGIN PUBLIC KEY'), 'ca-state-damaged'],
+    [good.replace(/("jwtKeys"[^]*"phase": ")active/, '$1activ'), 'ca-state-damaged'],
+    [good.replace(/("jwtKeys"[^]*)"notAfterMs": \d+/, '$1"notAfterMs": "x"'), 'ca-state-damaged'],
     [good.replace('us.test', 'eu.test'), 'ca-trust-domain'],
     [good.replace(/"sequence": "\d+"/, '"sequence": "-1"'), 'ca-state-damaged'],
     [good.replace('"phase": "active"', '"phase": "activ"'), 'ca-state-damaged'],
@@ -176,7 +141,7 @@ test('damaged, newer and foreign state is refused and never replaced by a new ro
 });
 
 test('a root whose key was swapped for that of another is refused', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   const first = await state.open();
   await first.prepareRoot();
   await first[Symbol.asyncDispose]();
@@ -187,7 +152,7 @@ test('a root whose key was swapped for that of another is refused', async () => 
 });
 
 test('a rotation publishes the new root before it signs and keeps the old one after', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open();
   const old = ca.issue(web, HOUR_MS);
   const oldBundle = ca.bundle();
@@ -209,7 +174,7 @@ test('a rotation publishes the new root before it signs and keeps the old one af
 });
 
 test('the sequence grows with every change of the bundle, also when the clock stands still or goes back', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open();
   const sequences: (bigint | undefined)[] = [ca.bundle().sequence];
   assert.equal(sequences[0], BigInt(Math.floor(state.clock.now() / 1000)));
@@ -230,7 +195,7 @@ test('the sequence grows with every change of the bundle, also when the clock st
 });
 
 test('changes that are asked for at once happen one after another', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open();
   const [one, two] = await Promise.all([ca.prepareRoot(), ca.prepareRoot(), ca.activateRoot()]);
   assert.equal(one.fingerprint, two.fingerprint);
@@ -241,7 +206,7 @@ test('changes that are asked for at once happen one after another', async () => 
 });
 
 test('the gateway svid is renewed at half of its life', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open({ svidTtlMs: HOUR_MS });
   const first = ca.svid.current();
   const seen: (X509Svid | undefined)[] = [];
@@ -260,7 +225,7 @@ test('the gateway svid is renewed at half of its life', async () => {
 });
 
 test('left alone, a CA prepares, activates and drops roots, and its svid verifies at every moment', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open({ rootTtlMs: 8 * HOUR_MS, svidTtlMs: HOUR_MS });
   const firstRoot = ca.roots()[0]?.fingerprint;
   const phases = (): string =>
@@ -279,7 +244,7 @@ test('left alone, a CA prepares, activates and drops roots, and its svid verifie
 });
 
 test('a CA that slept beyond the end of its root starts with a new one and a higher sequence', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   const first = await state.open({ rootTtlMs: 2 * HOUR_MS });
   const before = first.bundle();
   await first[Symbol.asyncDispose]();
@@ -292,7 +257,7 @@ test('a CA that slept beyond the end of its root starts with a new one and a hig
 });
 
 test('a listener that throws does not stop a rotation', async () => {
-  await using state = await rig();
+  await using state = await caRig();
   await using ca = await state.open();
   let told = 0;
   ca.watch(() => {

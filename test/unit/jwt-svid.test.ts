@@ -324,8 +324,7 @@ test('JW-2, JW-4, JW-5, JW-6, JW-7: an issued token names its key, subject, audi
   const outcome = validateJwtSvid({
     token: issued.token,
     audience: 'spiffe://a.test/reports',
-    bundles: new Map([[bundle.trustDomain, bundle]]),
-    tainted: new Set(),
+    trust: { bundles: new Map([[bundle.trustDomain, bundle]]), tainted: new Set() },
     nowMs: JWT_NOW_MS,
   });
   assert.ok(outcome.kind === 'verified');

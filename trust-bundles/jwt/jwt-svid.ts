@@ -1,12 +1,11 @@
 /** JWT-SVIDs: the one validator (JWT-SVID §2 to §4). */
 import { type Brand, branded } from '../../base/brand.ts';
-import { type Bundle } from '../bundle/bundle.ts';
 import { type SpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
-import { type TrustDomain } from '../identity/trust-domain.ts';
 import { isSignedWith } from './algorithm.ts';
 import { decodeBase64Url } from './base64url.ts';
 import { readClaims } from './claims.ts';
 import { type JwtHeader, readHeader } from './header.ts';
+import { type TrustStore } from '../verify/trust-store.ts';
 import { candidateKeys } from './keys.ts';
 import { TOKEN_CHARS_MAX } from './part.ts';
 import { type JwtRejection, rejected, shown } from './rejection.ts';
@@ -17,9 +16,7 @@ export interface JwtValidationRequest {
   readonly token: string;
   /** The validator's own name: one of the token's audiences must be exactly this. Not empty. */
   readonly audience: string;
-  readonly bundles: ReadonlyMap<TrustDomain, Bundle>;
-  /** SHA-256 of SubjectPublicKeyInfo, lower-case hex, of keys that vouch for nothing any more. */
-  readonly tainted: ReadonlySet<string>;
+  readonly trust: TrustStore;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
 }
@@ -78,7 +75,7 @@ function findSigner(options: {
 }): { readonly kind: 'signer'; readonly fingerprint: string } | JwtRejection {
   const { header, signed, request } = options;
   const trustDomain = trustDomainOf(options.id);
-  const bundle = request.bundles.get(trustDomain);
+  const bundle = request.trust.bundles.get(trustDomain);
   if (bundle?.trustDomain !== trustDomain) {
     return rejected('unknown-trust-domain', `no bundle of the trust domain ${trustDomain} is known here`);
   }
@@ -94,7 +91,7 @@ function findSigner(options: {
   if (signer === undefined) {
     return rejected('signature-invalid', `expected a signature by a JWT authority of ${trustDomain}`);
   }
-  if (request.tainted.has(signer.fingerprint)) {
+  if (request.trust.tainted.has(signer.fingerprint)) {
     return rejected('key-tainted', `the token is signed with the key ${signer.fingerprint}, which is distrusted here`);
   }
   return { kind: 'signer', fingerprint: signer.fingerprint };

@@ -1,4 +1,4 @@
-/** The file that holds an embedded CA: its roots with their keys and phases, and the last sequence it published. */
+/** The file that holds an embedded CA: its roots and JWT keys with their phases, and the last sequence it published. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
@@ -9,6 +9,7 @@ import { writeFileAtomic } from '../../base/store/atomic-file.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
 import { type Root } from '../x509/issue.ts';
 import { privateKeyToPem } from '../x509/pem.ts';
+import { JWT_KEYS_MAX, type JwtSigningKey, jwtKeyRow, readJwtKeyRow } from './jwt-keys.ts';
 import { type PhasedRoot } from './phase.ts';
 
 /** A root with its key and phase. */
@@ -22,10 +23,12 @@ export interface RootSet {
   /** Published with the roots, so a change of it changes the bundle. */
   readonly refreshHintSeconds: number;
   readonly roots: readonly StoredRoot[];
+  readonly jwtKeys: readonly JwtSigningKey[];
 }
 
-/** A newer layout is refused, an older one migrated. */
-const FORMAT = 1;
+/** A newer layout is refused, an older one migrated: format 1 had no JWT keys. */
+const FORMAT = 2;
+const FORMAT_WITHOUT_JWT_KEYS = 1;
 /** Two roots are the rule; rotating by hand many times within a day makes more. */
 export const ROOTS_MAX = 32;
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -46,7 +49,8 @@ export async function writeRootSet(path: string, set: RootSet): Promise<void> {
     notAfterMs: root.notAfterMs,
   }));
   const { trustDomain, refreshHintSeconds } = set;
-  const document = { format: FORMAT, trustDomain, sequence: String(set.sequence), refreshHintSeconds, roots };
+  const jwtKeys = set.jwtKeys.map(jwtKeyRow);
+  const document = { format: FORMAT, trustDomain, sequence: String(set.sequence), refreshHintSeconds, roots, jwtKeys };
   await writeFileAtomic(path, `${JSON.stringify(document, null, 2)}\n`, FILE_MODE);
 }
 
@@ -66,7 +70,8 @@ export async function readRootSet(path: string, trustDomain: TrustDomain): Promi
       { source: 'config' },
     );
   }
-  if (format !== FORMAT) throw damaged(path, `expected format ${FORMAT}, found ${String(format)}`);
+  if (format !== FORMAT && format !== FORMAT_WITHOUT_JWT_KEYS)
+    throw damaged(path, `expected format ${FORMAT}, found ${String(format)}`);
   if (document['trustDomain'] !== trustDomain) {
     throw new JumpgateError(
       'ca-trust-domain',
@@ -86,6 +91,7 @@ export async function readRootSet(path: string, trustDomain: TrustDomain): Promi
     sequence: BigInt(sequence),
     refreshHintSeconds: hint,
     roots: rows.map((row, index) => readRoot(path, row, index)),
+    jwtKeys: format === FORMAT ? readJwtKeys(path, document['jwtKeys']) : [],
   };
 }
 
@@ -156,6 +162,20 @@ function readRoot(path: string, row: unknown, index: number): StoredRoot {
   } catch (cause) {
     throw damaged(path, `root ${index}: ${messageOf(cause)}`, cause);
   }
+}
+
+function readJwtKeys(path: string, value: unknown): readonly JwtSigningKey[] {
+  const rows = asList(value);
+  if (rows === undefined || rows.length > JWT_KEYS_MAX) {
+    throw damaged(path, `expected a list of at most ${JWT_KEYS_MAX} JWT keys`);
+  }
+  return rows.map((row, index) => {
+    try {
+      return readJwtKeyRow(row);
+    } catch (cause) {
+      throw damaged(path, `JWT key ${index}: ${messageOf(cause)}`, cause);
+    }
+  });
 }
 
 function damaged(path: string, message: string, cause?: unknown): JumpgateError {

@@ -6,8 +6,10 @@ import { type Clock } from '../../base/clock.ts';
 import { codeOf, invariant, JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { type Bundle } from '../bundle/bundle.ts';
-import { isReserved, pathOf, type SpiffeId, trustDomainOf } from '../identity/spiffe-id.ts';
+import { type SpiffeId } from '../identity/spiffe-id.ts';
 import { type TrustDomain } from '../identity/trust-domain.ts';
+import { checkWorkloadId } from '../identity/workload.ts';
+import { type IssuedJwt, type JwtIssuer } from '../jwt/issue.ts';
 import {
   activatePrepared,
   activeRoot,
@@ -17,8 +19,16 @@ import {
   preparedRoot,
   SVID_TTL_MAX_MS,
 } from '../rotation/phase.ts';
+import {
+  issueFromJwtKeys,
+  type JwtKeyTimes,
+  nextJwtStep,
+  rotatedJwtKeys,
+  withPreparedJwtKey,
+} from '../rotation/jwt-keys.ts';
+import { bundleOf, publishedOf } from '../rotation/published.ts';
 import { readRootSet, ROOTS_MAX, type RootSet, type StoredRoot, writeRootSet } from '../rotation/root-file.ts';
-import { keyFingerprintOf, readCertificate } from '../x509/certificate.ts';
+import { isTainted, withoutTainted } from '../rotation/withdraw.ts';
 import { createRoot, issueSvid } from '../x509/issue.ts';
 import { type SvidSource, type X509Svid } from '../x509/svid.ts';
 import {
@@ -56,7 +66,7 @@ interface IssuedSvidSource extends SvidSource {
 }
 
 /** An open embedded CA. */
-export interface EmbeddedCa extends IdentitySource {
+export interface EmbeddedCa extends IdentitySource, JwtIssuer {
   /** The gateway's SVID, renewed at half of its life and when another root is activated; there always is one. */
   readonly svid: IssuedSvidSource;
   /** Our own roots; sequence max(previous + 1, unix seconds) at each change, never the same for two contents. */
@@ -71,15 +81,19 @@ export interface EmbeddedCa extends IdentitySource {
   /** Issues from the prepared root from now on; its predecessor stays published. Throws `no-prepared-root`. */
   activateRoot(): Promise<RootStatus>;
   /**
-   * Takes roots with these keys (as in a trust store) out of the bundle at once, with a new root where none is left that
-   * signs, and issues the gateway's SVID anew. Returns the fingerprints of the roots that went.
+   * Takes roots with these keys and JWT keys among them (as in a trust store) out of the bundle at once, with a new one
+   * where none is left that signs, and issues the gateway's SVID anew. Returns the fingerprints of what went.
    */
   withdraw(tainted: ReadonlySet<string>): Promise<readonly string[]>;
   /** All published roots. */
   roots(): readonly RootStatus[];
+  /** Publishes a JWT key that signs five refresh hints later, or takes the one that is published. Throws `too-many-jwt-keys`. */
+  prepareJwtKey(): Promise<void>;
+  /** All published JWT keys; the fingerprint, SHA-256 over SubjectPublicKeyInfo, is the key ID. */
+  jwtKeys(): readonly RootStatus[];
 }
 
-/** A root without its key. */
+/** A root or JWT key without its private key. */
 export type RootStatus = PhasedRoot;
 
 /** In the directory of the CA. */
@@ -137,7 +151,7 @@ class FileCa implements EmbeddedCa {
     const refreshHintSeconds = options.refreshHintSeconds ?? REFRESH_HINT_SECONDS;
     const above = options.sequenceAbove ?? 0n;
     const { trustDomain } = options;
-    const set = stored ?? { trustDomain, sequence: above, refreshHintSeconds, roots: [] };
+    const set = stored ?? { trustDomain, sequence: above, refreshHintSeconds, roots: [], jwtKeys: [] };
     this.#set = set.sequence < above ? { ...set, sequence: above } : set;
     this.#bundle = bundleOf(this.#set);
     this.svid = {
@@ -157,7 +171,7 @@ class FileCa implements EmbeddedCa {
     const hint = this.#options.refreshHintSeconds ?? REFRESH_HINT_SECONDS;
     await this.#exclusively(async () => {
       // Numbered anew at each start: a restored copy of the state stands behind what peers hold, and they would refuse it.
-      if (this.#set.roots.length > 0) await this.#publish(this.#set.roots, hint, true);
+      if (this.#set.roots.length > 0) await this.#publish({ refreshHintSeconds: hint }, true);
       await this.#takeDueSteps();
       this.#renew();
     });
@@ -176,21 +190,19 @@ class FileCa implements EmbeddedCa {
     return this.#set.roots.map(statusOf);
   }
 
+  jwtKeys(): readonly RootStatus[] {
+    return this.#set.jwtKeys.map(statusOf);
+  }
+
   issue(id: SpiffeId, ttlMs: number): X509Svid {
-    if (trustDomainOf(id) !== this.#options.trustDomain) {
-      const message = `expected an id of trust domain ${this.#options.trustDomain}, found ${id}: only its own CA can issue it`;
-      throw new JumpgateError('svid-id-foreign', message, { source: 'caller' });
-    }
-    if (pathOf(id) === '') {
-      const message = `expected an id with a path, found ${id}: that names the trust domain, not a workload`;
-      throw new JumpgateError('svid-id-without-path', message, { source: 'caller' });
-    }
-    if (isReserved(id) || id === this.#options.gatewayId) {
-      const message = `expected the id of a workload, found ${id}: it is reserved for the gateway`;
-      throw new JumpgateError('svid-id-reserved', message, { source: 'caller' });
-    }
+    checkWorkloadId(id, this.#options);
     checkTtl(ttlMs);
     return issueSvid({ root: this.#signer(), id, nowMs: this.#options.clock.now(), ttlMs });
+  }
+
+  issueJwt(id: SpiffeId, audience: readonly string[], ttlMs?: number): IssuedJwt {
+    checkWorkloadId(id, this.#options);
+    return issueFromJwtKeys(this.#set.jwtKeys, { id, audience, ttlMs, nowMs: this.#options.clock.now() });
   }
 
   prepareRoot(): Promise<RootStatus> {
@@ -199,6 +211,10 @@ class FileCa implements EmbeddedCa {
 
   activateRoot(): Promise<RootStatus> {
     return this.#exclusively(() => this.#activate());
+  }
+
+  prepareJwtKey(): Promise<void> {
+    return this.#exclusively(() => this.#publish({ jwtKeys: withPreparedJwtKey(this.#set.jwtKeys, this.#times()) }));
   }
 
   withdraw(tainted: ReadonlySet<string>): Promise<readonly string[]> {
@@ -226,7 +242,7 @@ class FileCa implements EmbeddedCa {
     const already = preparedRoot(this.#set.roots);
     if (already !== undefined) return statusOf(already);
     const root = this.#create('prepared');
-    await this.#publish([...this.#set.roots, root]);
+    await this.#publish({ roots: [...this.#set.roots, root] });
     this.#options.log.info('root prepared', { fingerprint: root.fingerprint });
     return statusOf(root);
   }
@@ -237,7 +253,7 @@ class FileCa implements EmbeddedCa {
       const message = 'expected a prepared root, found none: prepare one, and activate it when the peers hold it';
       throw new JumpgateError('no-prepared-root', message, { source: 'caller' });
     }
-    await this.#publish(activatePrepared(this.#set.roots, this.#options.clock.now()));
+    await this.#publish({ roots: activatePrepared(this.#set.roots, this.#options.clock.now()) });
     this.#options.log.info('root activated', { fingerprint: next.fingerprint });
     this.#renew();
     return statusOf(this.#signer());
@@ -245,18 +261,15 @@ class FileCa implements EmbeddedCa {
 
   /** Peers that do not hold the new root yet cannot verify us until they do: that is better than to be spoken for by others. */
   async #withdraw(tainted: ReadonlySet<string>): Promise<readonly string[]> {
-    const isTainted = (der: Uint8Array): boolean => tainted.has(keyFingerprintOf(readCertificate(der)));
-    const gone = this.#set.roots.filter(({ certificate }) => isTainted(certificate));
+    const { gone, jwtKeys, roots } = withoutTainted(this.#set, tainted, this.#options.clock.now());
+    const rootsGone = roots.length < this.#set.roots.length;
     if (gone.length > 0) {
-      const left = this.#set.roots.filter((root) => !gone.includes(root));
-      const kept = activeRoot(left) === undefined ? activatePrepared(left, this.#options.clock.now()) : left;
-      const signer = activeRoot(kept) === undefined ? [this.#create('active', kept)] : [];
-      await this.#publish([...kept, ...signer]);
+      const signer = activeRoot(roots) === undefined ? [this.#create('active', roots)] : [];
+      await this.#publish({ jwtKeys, roots: [...roots, ...signer] });
+      this.#options.log.warn('tainted keys withdrawn', { fingerprints: gone });
     }
-    const fingerprints = gone.map(({ fingerprint }) => fingerprint);
-    if (gone.length > 0) this.#options.log.warn('tainted roots withdrawn', { fingerprints });
-    if (gone.length > 0 || this.#svid?.chain.some(isTainted) === true) this.#renew();
-    return fingerprints;
+    if (rootsGone || this.#svid?.chain.some((der) => isTainted(der, tainted)) === true) this.#renew();
+    return gone;
   }
 
   #create(phase: 'prepared' | 'active', beside = this.#set.roots): StoredRoot {
@@ -276,16 +289,17 @@ class FileCa implements EmbeddedCa {
     return root;
   }
 
-  /** Writes, then shows, then tells: what a restart would forget is never published. */
+  /** Writes, then shows, then tells: what a restart would forget is never published. JWT keys take their due steps on the way. */
   async #publish(
-    roots: readonly StoredRoot[],
-    refreshHintSeconds = this.#set.refreshHintSeconds,
+    change: Partial<Pick<RootSet, 'roots' | 'jwtKeys' | 'refreshHintSeconds'>>,
     always = false,
   ): Promise<void> {
-    const changed = always || this.#published() !== publishedOf(roots, refreshHintSeconds);
-    const { sequence: last } = this.#set;
-    const sequence = changed ? nextSequence(last, this.#options.clock.now()) : last;
-    const set: RootSet = { trustDomain: this.#options.trustDomain, sequence, refreshHintSeconds, roots };
+    const nowMs = this.#options.clock.now();
+    const wanted = { ...this.#set, ...change };
+    const jwtKeys = rotatedJwtKeys(wanted.jwtKeys, { ...wanted, nowMs });
+    const changed = always || publishedOf(this.#set) !== publishedOf({ ...wanted, jwtKeys });
+    const sequence = changed ? nextSequence(wanted.sequence, nowMs) : wanted.sequence;
+    const set: RootSet = { ...wanted, jwtKeys, sequence };
     await writeRootSet(this.#path, set);
     this.#set = set;
     if (!changed) return;
@@ -293,8 +307,8 @@ class FileCa implements EmbeddedCa {
     this.#tell('bundle');
   }
 
-  #published(): string {
-    return publishedOf(this.#set.roots, this.#set.refreshHintSeconds);
+  #times(): JwtKeyTimes {
+    return { nowMs: this.#options.clock.now(), refreshHintSeconds: this.#set.refreshHintSeconds };
   }
 
   #renew(): void {
@@ -312,13 +326,16 @@ class FileCa implements EmbeddedCa {
       if (activeRoot(kept) === undefined) this.#options.log.warn('active root expired');
       // Never published without a signer: an empty bundle would revoke all of this trust domain.
       const signer = kept.some((root) => root.phase !== 'retired') ? [] : [this.#create('active')];
-      await this.#publish([...kept, ...signer]);
+      await this.#publish({ roots: [...kept, ...signer] });
     }
     const step = nextStep(this.#set.roots, nowMs);
-    if (step.atMs > nowMs) return;
+    if (step.atMs > nowMs) {
+      if (nextJwtStep(this.#set.jwtKeys, this.#times()).atMs <= nowMs) await this.#publish({});
+      return;
+    }
     if (step.kind === 'create') {
       const root = this.#create('active');
-      await this.#publish([...this.#set.roots, root]);
+      await this.#publish({ roots: [...this.#set.roots, root] });
       this.#options.log.info('root created', { fingerprint: root.fingerprint });
     }
     if (step.kind === 'prepare') await this.#prepare();
@@ -333,7 +350,8 @@ class FileCa implements EmbeddedCa {
   #arm(): void {
     if (this.#ended) return;
     const nowMs = this.#options.clock.now();
-    const dueMs = Math.min(this.#renewAtMs, nextStep(this.#set.roots, nowMs).atMs) - nowMs;
+    const { atMs: jwtStepAtMs } = nextJwtStep(this.#set.jwtKeys, this.#times());
+    const dueMs = Math.min(this.#renewAtMs, nextStep(this.#set.roots, nowMs).atMs, jwtStepAtMs) - nowMs;
     const delayMs = Math.max(CHECK_INTERVAL_MS_MIN, Math.min(dueMs, CHECK_INTERVAL_MS_MAX));
     this.#timer = this.#options.clock.after(delayMs, () => {
       void this.#exclusively(() => this.#check())
@@ -369,22 +387,7 @@ class FileCa implements EmbeddedCa {
   }
 }
 
-function bundleOf(set: RootSet): Bundle {
-  return {
-    trustDomain: set.trustDomain,
-    x509Authorities: set.roots.map((root) => ({ der: root.certificate, fingerprint: root.fingerprint })),
-    jwtAuthorities: [],
-    sequence: set.sequence,
-    refreshHintSeconds: set.refreshHintSeconds,
-  };
-}
-
-/** What of a set stands in the bundle: the phases do not. */
-function publishedOf(roots: readonly StoredRoot[], refreshHintSeconds: number): string {
-  return [...roots.map((root) => root.fingerprint), refreshHintSeconds].join(' ');
-}
-
-function statusOf({ fingerprint, phase, phaseSinceMs, notBeforeMs, notAfterMs }: StoredRoot): RootStatus {
+function statusOf({ fingerprint, phase, phaseSinceMs, notBeforeMs, notAfterMs }: PhasedRoot): RootStatus {
   return { fingerprint, phase, phaseSinceMs, notBeforeMs, notAfterMs };
 }
 

@@ -70,7 +70,7 @@ function validated(
   if (refusal !== undefined) return refusal;
   const { federated, own, tainted } = workload.trust;
   const bundles = new Map([own(), ...federated()].map((bundle) => [bundle.trustDomain, bundle]));
-  const outcome = validateJwtSvid({ token: svid, audience, bundles, tainted: tainted(), nowMs });
+  const outcome = validateJwtSvid({ token: svid, audience, trust: { bundles, tainted: tainted() }, nowMs });
   if (outcome.kind === 'rejected') return refused('invalid-argument', `${outcome.code}: ${outcome.message}`);
   return { spiffeId: outcome.id, claims: claimsOf(outcome.claims) };
 }
