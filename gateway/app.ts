@@ -3,6 +3,7 @@ import { type Writable } from 'node:stream';
 
 import { createPeeringClient } from '../federation/peering/client.ts';
 import { createRuntimeDirectory } from '../federation/peering/runtime-directory.ts';
+import { sharedServerName } from '../federation/resources/shared-port.ts';
 import { type GatewayOperations } from './admin/operations.ts';
 import {
   type ControlCore,
@@ -64,6 +65,7 @@ async function start(
       self: { instance: instance.id, epoch: instance.epoch, worker: 0, workers: 1 },
       linksPerPeer,
       jump: listeners.jump.address,
+      bundleServerName: sharedServerName(listeners),
       calls: callListenSpecs(loaded.set, await readEdges(loaded.set.edges)),
       runtime,
       onJoin: (connection) => joins.serve(joinOf(connection)),

@@ -24,6 +24,8 @@ export interface RuntimePaths {
   readonly workerSocket: (index: number) => string;
   /** Control serves joins here; workers connect. */
   readonly joinSocket: string;
+  /** Control serves our bundle here where it shares the jump port; workers connect. */
+  readonly bundleSocket: string;
   /** 256 random bits, hex, new at each start. */
   readonly token: string;
 }
@@ -55,6 +57,7 @@ function pathsIn(directory: string, token: string): RuntimePaths {
     clientSocket: join(directory, 'client.sock'),
     workerSocket: (index) => join(directory, `worker-${index}.sock`),
     joinSocket: join(directory, 'join.sock'),
+    bundleSocket: join(directory, 'bundle.sock'),
     token,
   };
 }

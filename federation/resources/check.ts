@@ -8,6 +8,7 @@ import { isTunnelProtocol } from '../policy/protocol.ts';
 import { type AnyResource } from './document.ts';
 import { foreignIdProblem } from './fields.ts';
 import { limitsProblem, limitsWith } from './limits.ts';
+import { isShared, sharedPortProblem } from './shared-port.ts';
 import { type BindAddress, type Export, type Import, type Peer, type ResourceSet, type Route } from './values.ts';
 
 /** Documents as they were read, and which ones were meant: also those that could not be read, so that nobody misses them. */
@@ -140,7 +141,10 @@ function checkListenerLimits({ mesh, edges }: ResourceSet, problems: ProblemList
 
 function checkListeners({ mesh, edges, imports }: ResourceSet, problems: ProblemList): void {
   const { jump, bundle, outbound, status, admin } = mesh.spec.listeners;
-  const ours = [jump.address, bundle.address, ...outbound.map(({ address }) => address), status, admin.address];
+  const found = sharedPortProblem({ jump, bundle });
+  if (found !== undefined) tell(problems, mesh.origin, 'spec.listeners.bundle.advertise', found);
+  const endpoint = isShared({ jump, bundle }) ? [] : [bundle.address];
+  const ours = [jump.address, ...endpoint, ...outbound.map(({ address }) => address), status, admin.address];
   const all = [
     ...ours.map((address) => ({ address, origin: mesh.origin })),
     ...edges.map(({ spec, origin }) => ({ address: spec.address, origin })),

@@ -1,5 +1,6 @@
 /** Which changes a running gateway cannot take up: they are named, and wait for a restart. */
 import { isDeepStrictEqual } from 'node:util';
+import { sharedServerName } from './shared-port.ts';
 import { type MeshSpec, type ResourceSet } from './values.ts';
 
 /** Everything of a Mesh but what is read anew at every use (log level, drain time, bundle advertisement). */
@@ -9,6 +10,7 @@ const FIELDS: readonly (readonly [name: string, valueOf: (spec: MeshSpec) => unk
   ['identity', (spec) => spec.identity],
   ['listeners.jump.address', (spec) => spec.listeners.jump.address],
   ['listeners.bundle.address', (spec) => spec.listeners.bundle.address],
+  ['listeners.bundle.advertise', (spec) => sharedServerName(spec.listeners)],
   ['listeners.bundle.profile', (spec) => spec.listeners.bundle.web],
   ['listeners.outbound', (spec) => spec.listeners.outbound],
   ['listeners.status', (spec) => spec.listeners.status],

@@ -4,6 +4,7 @@ import { type Logger } from '../../base/log.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type BindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from '../../trust-bundles/tls/connection.ts';
+import { type Divert } from '../../trust-bundles/tls/accept.ts';
 import { listenMutualTls } from '../../trust-bundles/tls/listen.ts';
 import { acceptLimits } from '../listen/accept-limits.ts';
 import { linkHttp2 } from '../socket/connection-limits.ts';
@@ -21,6 +22,8 @@ export interface LinkListenerOptions extends Omit<AcceptLinkOptions, 'limits' | 
   readonly address: ServerAddress;
   /** Default `bindServer`. */
   readonly bind?: BindServer | undefined;
+  /** Default: every connection is a gateway's. */
+  readonly divert?: Divert | undefined;
   readonly snapshot: SnapshotSource;
   /** Serves whoever redeems an invite. */
   readonly onJoin: (connection: StrangerConnection) => void;
@@ -66,6 +69,7 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   const listener = await listenMutualTls({
     address: options.address,
     bind: options.bind,
+    divert: options.divert,
     svid,
     alpn: ['h2'],
     admit: (chain) => verifyPeerGateway(snapshot.current(), { chain, role: 'client', nowMs: clock.now() }),

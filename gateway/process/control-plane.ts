@@ -16,6 +16,7 @@ import { PeerBook } from '../../federation/peering/peer-book.ts';
 import { Registration } from '../../federation/peering/registration.ts';
 import { type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
 import { loadResources } from '../../federation/resources/load.ts';
+import { isShared } from '../../federation/resources/shared-port.ts';
 import { type BindAddress, type ResourceSet } from '../../federation/resources/values.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { distrustCopy } from '../../trust-bundles/distrust/distrust-copy.ts';
@@ -139,7 +140,7 @@ export interface ControlParts {
   readonly core: ControlCore;
   readonly loaded: LoadedDocuments;
   readonly data: DataSide;
-  readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'token'>;
+  readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'bundleSocket' | 'token'>;
   /** Where the jump listener is bound, and what status shows of the listeners for calls. */
   readonly jump: BindAddress;
   readonly calls: readonly ListenerStatus[];
@@ -165,20 +166,22 @@ export async function openControlPlane(
   const { ca, control, identity } = core;
   const startedAtMs = clock.now();
   const peering = held.use(await startPeering({ ...core, ...parts, clock, log }));
-  const { address, web } = loaded.set.mesh.spec.listeners.bundle;
+  const { listeners: declared } = loaded.set.mesh.spec;
+  const { address, web } = declared.bundle;
+  const shared = isShared(declared);
   const files = web && held.use(await CertificateFiles.open({ ...web, clock, log }));
   const credentials = files ?? svidCredentials(identity.svid);
   const bundle = held.use(
     await serveBundle({
-      address,
-      bind: bindOf?.('bundle'),
+      address: shared ? { kind: 'unix', path: parts.runtime.bundleSocket } : address,
+      bind: shared ? undefined : bindOf?.('bundle'),
       credentials,
       bundle: () => identity.bundle(),
       log,
       clock,
     }),
   );
-  const bound = { jump: parts.jump, bundle: bundle.address };
+  const bound = { jump: parts.jump, bundle: shared ? parts.jump : bundle.address };
   const apply = async (set: ResourceSet): Promise<void> => {
     await files?.refresh();
     await applyDocuments(options, parts, set);

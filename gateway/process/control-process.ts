@@ -8,6 +8,7 @@ import { formatAddress } from '../../base/net/bind-server.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
 import { openRuntimeDirectory, type RuntimePaths } from '../../federation/peering/runtime-directory.ts';
 import { restartFields } from '../../federation/resources/restart.ts';
+import { isShared, sharedServerName } from '../../federation/resources/shared-port.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
 import { type ListenerStatus } from '../admin/operations.ts';
 import { listenForJoins } from '../link/join-relay.ts';
@@ -188,6 +189,7 @@ class ControlProcess {
         instance: instance.id,
         epoch: instance.epoch,
         jump: spec.listeners.jump.address,
+        bundleServerName: sharedServerName(spec.listeners),
         calls,
         bound,
         accessLogFile: spec.accessLogFile,
@@ -275,7 +277,9 @@ function wantedListeners({ listeners }: MeshSpec, calls: CallListenSpecs): reado
     ...namedListeners(calls).map(({ binding, at }) => {
       return { name: binding, address: at, to: 'workers', forCalls: true } as const;
     }),
-    { name: 'bundle', address: bundle.address, to: 'control', forCalls: false },
+    ...(isShared(listeners)
+      ? []
+      : [{ name: 'bundle', address: bundle.address, to: 'control', forCalls: false } as const]),
     { name: 'status', address: status, to: 'control', forCalls: false },
     { name: 'admin', address: admin.address, to: 'control', forCalls: false },
   ];

@@ -8,6 +8,7 @@ import { type RuntimePaths } from '../../federation/peering/runtime-directory.ts
 import { type BindAddress } from '../../federation/resources/values.ts';
 import { type Snapshot, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { writeBundleDocument } from '../../trust-bundles/bundle/document.ts';
+import { type Divert } from '../../trust-bundles/tls/accept.ts';
 import { type StrangerConnection } from '../../trust-bundles/tls/connection.ts';
 import { type SvidSource } from '../../trust-bundles/x509/svid.ts';
 import { type LinkStatus } from '../admin/operations.ts';
@@ -23,6 +24,7 @@ import { LinkDialer } from '../link/dial.ts';
 import { LINK_VERSIONS, type Hello } from '../link/hello.ts';
 import { REPROVE_FEATURE } from '../link/link-proof.ts';
 import { openPeeringBridge } from '../link/peering-bridge.ts';
+import { splitByServerName } from '../listen/server-name-split.ts';
 import { LinkPool } from '../link/pool.ts';
 import { BufferPool } from '../message/output.ts';
 import { BackendTls } from '../routing/backend-tls.ts';
@@ -49,11 +51,13 @@ export interface DataPlaneOptions {
   readonly self: Pick<Hello, 'instance' | 'epoch' | 'worker' | 'workers'>;
   readonly linksPerPeer: number;
   readonly jump: BindAddress;
+  /** Server name of the bundle endpoint where it shares the jump port. */
+  readonly bundleServerName?: string | undefined;
   readonly calls: CallListenSpecs;
   /** How the listener of a name is bound; default is to listen. */
   readonly bindOf?: (name: string) => BindServer;
   /** Where control streams cross to grpc-js and back. */
-  readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'clientSocket' | 'token'>;
+  readonly runtime: Pick<RuntimePaths, 'serverSocket' | 'clientSocket' | 'bundleSocket' | 'token'>;
   /** Serves whoever redeems an invite. */
   readonly onJoin: (connection: StrangerConnection) => void;
   /** The links that calls take; default those of the pool. */
@@ -103,6 +107,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     await listenForLinks({
       address: options.jump,
       bind: options.bindOf?.('jump'),
+      divert: divertOf(options),
       svid,
       snapshot: snapshots,
       hello,
@@ -148,6 +153,11 @@ async function openRecords(options: DataPlaneOptions, held: AsyncDisposableStack
   const budgets = held.use(createCallBudgets({ snapshots, live, log }));
   const host = { clock, deadlines: held.use(new Deadlines(clock)), live, budgets, sink };
   return { accessLog, counters, host };
+}
+
+function divertOf({ bundleServerName, runtime, clock }: DataPlaneOptions): Divert | undefined {
+  if (bundleServerName === undefined) return undefined;
+  return splitByServerName({ serverName: bundleServerName, socketPath: runtime.bundleSocket, clock });
 }
 
 function helloOf({ snapshots, self }: DataPlaneOptions): Hello {

@@ -32,6 +32,7 @@ export interface WorkerSettings {
   readonly instance: string;
   readonly epoch: bigint;
   readonly jump: BindAddress;
+  readonly bundleServerName: string | undefined;
   readonly calls: CallListenSpecs;
   readonly bound: readonly BoundListener[];
   /** Standard output without one. */

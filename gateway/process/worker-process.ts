@@ -133,13 +133,14 @@ class Worker {
       const paths = await openRuntimeDirectory(this.#runtime);
       const joins = new JoinRelay(paths);
       const handed = new HandedListeners(settings.bound);
-      const { instance, epoch, linksPerPeer, jump, calls, accessLogFile: path } = settings;
+      const { instance, epoch, linksPerPeer, jump, bundleServerName, calls, accessLogFile: path } = settings;
       this.#plane = await openDataPlane({
         snapshots,
         svid,
         self: { instance, epoch, worker: this.#index, workers: this.#workers },
         linksPerPeer,
         jump,
+        bundleServerName,
         calls,
         bindOf: (name) => handed.bind(name),
         runtime: { ...paths, clientSocket: paths.workerSocket(this.#index) },

@@ -135,3 +135,22 @@ test('another profile of our endpoint waits for a restart', async (t) => {
   await writeFile(join(path, 'mesh.yaml'), mesh(WEB));
   assert.deepEqual(restartFields(before, setOf(await loadResources(path))), ['Mesh us: spec.listeners.bundle.profile']);
 });
+
+test('jump and bundle may share a port where the bundle has a host name of its own', async (t) => {
+  const path = await directory(t, {});
+  const said = async (jump: string, bundle: string): Promise<readonly string[]> => {
+    const listeners = `{ jump: { address: 0.0.0.0:443, ${jump} }, bundle: { address: 0.0.0.0:443, ${bundle} } }`;
+    await writeFile(join(path, 'mesh.yaml'), doc('Mesh', 'us', `{ trustDomain: us.example, listeners: ${listeners} }`));
+    return messages(await loadResources(path), path);
+  };
+  const gw = 'advertise: [gw.us.example:443]';
+  const expected =
+    'mesh.yaml:1:1: spec.listeners.bundle.advertise: expected listeners.bundle.advertise with a host name of its own, since jump and bundle share a port';
+  assert.deepEqual(await said(gw, 'advertise: https://b.us.example/'), []);
+  assert.deepEqual(await said(gw, 'refreshHint: 1m'), [expected]);
+  assert.deepEqual(await said(gw, 'advertise: https://192.0.2.1/'), [expected]);
+  assert.deepEqual(await said(gw, 'advertise: "https://[2001:db8::1]/"'), [expected]);
+  assert.deepEqual(await said(gw, 'advertise: https://GW.us.example/'), [
+    `${expected}, found gw.us.example, which jump advertises too`,
+  ]);
+});

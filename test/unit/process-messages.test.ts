@@ -146,6 +146,7 @@ const settings: WorkerSettings = {
   instance: 'ab',
   epoch: 2n ** 40n,
   jump: LISTENER.address,
+  bundleServerName: undefined,
   calls: {
     outbound: [{ address: LISTENER.address, caller: { kind: 'as', id: US_WEB } }],
     imports: [],

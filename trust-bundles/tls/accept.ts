@@ -52,6 +52,12 @@ export interface TlsAcceptor extends TlsListener {
   replaceContext(context: SecureContextOptions): void;
 }
 
+/**
+ * Sees a connection before any TLS state exists for it. It calls `proceed` within `withinMs`, with everything that it
+ * has read put back, or takes the connection for itself.
+ */
+export type Divert = (raw: Socket, turn: { readonly withinMs: number; readonly proceed: () => void }) => void;
+
 /** How to accept. */
 export interface AcceptOptions {
   readonly address: ServerAddress;
@@ -61,6 +67,8 @@ export interface AcceptOptions {
   /** Options of the server rather than of its context. */
   readonly server: Pick<TlsOptions, 'requestCert' | 'ALPNCallback' | 'ALPNProtocols'>;
   readonly limits: Partial<AcceptLimits> | undefined;
+  /** Default: every connection proceeds. */
+  readonly divert?: Divert | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   /** Called when a handshake has ended. What it throws closes that socket alone. */
@@ -74,12 +82,15 @@ export type Refuse = (code: string, message: string) => void;
 export async function acceptTls(options: AcceptOptions): Promise<TlsAcceptor> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const refusals = new RefusalLog(options.log, options.clock);
+  const { divert } = options;
+  // A look before the handshake and the handshake share its deadline.
+  const handshakeTimeoutMs = divert === undefined ? limits.handshakeTimeoutMs : limits.handshakeTimeoutMs / 2;
   const terminator = usable(options.context, () =>
     createTlsServer({
       ...options.context,
       ...options.server,
       rejectUnauthorized: false,
-      handshakeTimeout: limits.handshakeTimeoutMs,
+      handshakeTimeout: handshakeTimeoutMs,
     }),
   );
   const perAddress = new Map<string, number>();
@@ -95,7 +106,8 @@ export async function acceptTls(options: AcceptOptions): Promise<TlsAcceptor> {
       raw.destroy();
       return;
     }
-    turns.begin(raw);
+    if (divert === undefined) turns.begin(raw);
+    else divert(raw, { withinMs: handshakeTimeoutMs, proceed: () => turns.begin(raw) });
   });
   server.on('drop', (drop) => refusals.refused({ remoteAddress: drop?.remoteAddress, code: 'connections-max' }));
   terminator.on('tlsClientError', (error, socket) => {

@@ -5,7 +5,7 @@ import { type Clock } from '../../base/clock.ts';
 import { type Logger } from '../../base/log.ts';
 import { type Verification } from '../verify/verified-identity.ts';
 import { type SvidSource } from '../x509/svid.ts';
-import { type AcceptLimits, acceptTls, type Refuse, type TlsListener } from './accept.ts';
+import { type AcceptLimits, acceptTls, type Divert, type Refuse, type TlsListener } from './accept.ts';
 import { type BindServer, type ServerAddress } from '../../base/net/bind-server.ts';
 import { type StrangerConnection, type VerifiedConnection } from './connection.ts';
 import { mutualTlsContext, serverTlsContext, type TlsCredentials } from './context.ts';
@@ -18,6 +18,8 @@ interface ListenOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly limits?: Partial<AcceptLimits>;
+  /** Default: every connection is for this listener. */
+  readonly divert?: Divert | undefined;
 }
 
 /** How a mutual-TLS listener admits. */
