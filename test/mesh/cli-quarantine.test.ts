@@ -1,87 +1,41 @@
 /** `jumpgate quarantine` against a real admin server: what is sent, shown and refused. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import test from 'node:test';
 
-import { systemClock } from '../../base/clock.ts';
-import { silentLog } from '../../base/log.ts';
-import { openAdminServer } from '../../gateway/admin/server.ts';
-import { runCli } from '../../gateway/cli/main.ts';
-import { RecordedOperations } from '../support/admin-operations.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-interface Bench extends AsyncDisposable {
-  readonly operations: RecordedOperations;
-  quarantine(...words: readonly string[]): Promise<Result>;
-}
-
-async function bench(): Promise<Bench> {
-  const directory = temporaryDirectory();
-  const operations = new RecordedOperations();
-  const path = join(directory.path, 'admin.sock');
-  const address = { kind: 'unix', path } as const;
-  const server = await openAdminServer({ address, tokenFile: undefined, operations, log: silentLog });
-  return {
-    operations,
-    quarantine: async (...words) => {
-      const written = { out: '', err: '' };
-      const io = {
-        stdout: { write: (text: string) => void (written.out += text) },
-        stderr: { write: (text: string) => void (written.err += text) },
-        stdin: (async function* (): AsyncGenerator<Buffer> {
-          yield Buffer.alloc(0);
-        })(),
-        env: { JUMPGATE_ADMIN: `unix:${path}` },
-        cwd: directory.path,
-      };
-      const deps = { clock: systemClock, run: async () => 0, demo: async () => 0 };
-      return { code: await runCli(['quarantine', ...words], io, deps), ...written };
-    },
-    [Symbol.asyncDispose]: async () => {
-      await server[Symbol.asyncDispose]();
-      directory[Symbol.dispose]();
-    },
-  };
-}
+import { cliBench } from '../support/cli-bench.ts';
 
 const ID = 'spiffe://eu-west.example.org/ns/*/sa/**';
 
 test('targets are sent as they are written, with duration and reason, and what came of it is said', async () => {
-  await using b = await bench();
-  const added = await b.quarantine('add', ID, '--for', '2h', '--reason', 'leaked');
+  await using b = await cliBench();
+  const added = await b.cli(['quarantine', 'add', ID, '--for', '2h', '--reason', 'leaked']);
   assert.deepEqual([added.code, added.err], [0, '']);
   assert.equal(added.out, `quarantined spiffe ${ID} until 2026-01-02T03:04:05.000Z\n`);
-  await b.quarantine('add', 'key', 'AB:CD');
-  const away = await b.quarantine('add', 'peer', 'away');
+  await b.cli(['quarantine', 'add', 'key', 'AB:CD']);
+  const away = await b.cli(['quarantine', 'add', 'peer', 'away']);
   assert.match(away.err, /^no peer away here\nthe store does not answer: it is in force at this gateway/);
-  assert.equal((await b.quarantine('remove', 'export', 'payments')).out, 'trusted again: export payments\n');
+  assert.equal((await b.cli(['quarantine', 'remove', 'export', 'payments'])).out, 'trusted again: export payments\n');
   assert.deepEqual(b.operations.told, [
     ['addQuarantine', { kind: 'spiffe', name: ID, forSeconds: 7_200, reason: 'leaked' }],
     ['addQuarantine', { kind: 'key', name: 'AB:CD' }],
     ['addQuarantine', { kind: 'peer', name: 'away' }],
     ['removeQuarantine', { kind: 'export', name: 'payments' }],
   ]);
-  const { code, err } = await b.quarantine('remove', 'peer', 'nobody');
+  const { code, err } = await b.cli(['quarantine', 'remove', 'peer', 'nobody']);
   assert.deepEqual([code, /not quarantined/.test(err)], [1, true]);
 });
 
 test('the list shows what others wrote without what steers a terminal', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   for (const words of [[], ['list'], ['list', '-o', 'wide']]) {
-    const { code, out } = await b.quarantine(...words);
+    const { code, out } = await b.cli(['quarantine', ...words]);
     assert.equal(code, 0);
     assert.match(out, /^peer +eu-west +2026-01-02T03:04:05.000Z +- +said \ufffd\[2J by somebody/m);
   }
 });
 
 test('what is no target, or no word for it, is a usage error and asks nobody', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   for (const [words, message] of [
     [['add'], /expected spiffe:\/\/TD\/PATH, key FINGERPRINT, .* found nothing/],
     [['add', 'eu-west'], /found "eu-west"/],
@@ -94,7 +48,7 @@ test('what is no target, or no word for it, is a usage error and asks nobody', a
     [['list', '--for', '1h'], /--for goes with add/],
     [['add', 'peer', 'a', '--for', 'ever'], /expected --for to be a duration/],
   ] as const) {
-    const { code, err } = await b.quarantine(...words);
+    const { code, err } = await b.cli(['quarantine', ...words]);
     assert.equal(code, 2, words.join(' '));
     assert.match(err, message);
   }

@@ -1,75 +1,14 @@
 /** The command line against a real admin server on a Unix socket. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 
-import { systemClock } from '../../base/clock.ts';
-import { silentLog } from '../../base/log.ts';
-import { openAdminServer } from '../../gateway/admin/server.ts';
-import { runCli } from '../../gateway/cli/main.ts';
-import { type RunOptions } from '../../gateway/cli/io.ts';
-import { FINGERPRINT, RecordedOperations } from '../support/admin-operations.ts';
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-interface Bench extends AsyncDisposable {
-  readonly directory: string;
-  readonly operations: RecordedOperations;
-  readonly runs: RunOptions[];
-  cli(argv: readonly string[], stdin?: string, env?: Readonly<Record<string, string>>): Promise<Result>;
-}
-
-async function bench(): Promise<Bench> {
-  const directory = mkdtempSync(join(tmpdir(), 'jg-cli-'));
-  const operations = new RecordedOperations();
-  const runs: RunOptions[] = [];
-  const path = join(directory, 'admin.sock');
-  const server = await openAdminServer({
-    address: { kind: 'unix', path },
-    tokenFile: undefined,
-    operations,
-    log: silentLog,
-  });
-  return {
-    directory,
-    operations,
-    runs,
-    cli: async (argv, stdin = '', env = { JUMPGATE_ADMIN: `unix:${path}` }) => {
-      const written = { out: '', err: '' };
-      const code = await runCli(
-        argv,
-        {
-          stdout: { write: (text) => void (written.out += text) },
-          stderr: { write: (text) => void (written.err += text) },
-          stdin: (async function* () {
-            yield Buffer.from(stdin);
-          })(),
-          env,
-          cwd: directory,
-        },
-        {
-          clock: systemClock,
-          run: async (options) => (runs.push(options), 0),
-          demo: async ({ once }) => (once ? 0 : 1),
-        },
-      );
-      return { code, ...written };
-    },
-    [Symbol.asyncDispose]: async () => {
-      await server[Symbol.asyncDispose]();
-      rmSync(directory, { recursive: true, force: true });
-    },
-  };
-}
+import { FINGERPRINT } from '../support/admin-operations.ts';
+import { cliBench } from '../support/cli-bench.ts';
 
 test('usage errors exit 2, name the nearest word and point to help', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   for (const [argv, expected] of [
     [['stauts'], /unknown verb "stauts", did you mean "status"\?/],
     [['invite', '--per', 'x'], /unknown option --per, did you mean --peer\?/],
@@ -98,14 +37,14 @@ test('usage errors exit 2, name the nearest word and point to help', async () =>
 });
 
 test('a gateway that does not answer is exit code 3, with the address and a hint', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const { code, err } = await b.cli(['status', '--admin', `unix:${b.directory}/other.sock`]);
   assert.equal(code, 3);
   assert.match(err, /cannot reach the gateway at unix:.*other\.sock: .*; is it running\?/);
 });
 
 test('status prints a tree, and the same values as JSON and YAML', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const tree = await b.cli(['status']);
   assert.equal(tree.code, 0);
   assert.match(tree.out, /mesh us-east \(us-east\.example\.org\) starting, pending: jump-listener/);
@@ -121,7 +60,7 @@ test('status prints a tree, and the same values as JSON and YAML', async () => {
 });
 
 test('tables have headings, and more columns when wide', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const narrow = (await b.cli(['peers'])).out;
   assert.match(narrow, /^NAME +TRUST-DOMAIN +STATE/);
   assert.ok(!narrow.includes('GATEWAY-ID'));
@@ -131,7 +70,7 @@ test('tables have headings, and more columns when wide', async () => {
 });
 
 test('what the gateway refuses is exit code 1 with its words', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const unknown = await b.cli(['peers', 'remove', 'nobody']);
   assert.deepEqual([unknown.code, unknown.err], [1, 'jumpgate: no peer nobody here\n']);
   assert.equal((await b.cli(['peers', 'remove', 'declared'])).code, 1);
@@ -140,7 +79,7 @@ test('what the gateway refuses is exit code 1 with its words', async () => {
 });
 
 test('invite prints the token alone on standard output', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const { code, out, err } = await b.cli([
     'invite',
     '--peer',
@@ -160,7 +99,7 @@ test('invite prints the token alone on standard output', async () => {
 });
 
 test('join reads the token from standard input, warns about the argument form, and exits 1 when a step fails', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const piped = await b.cli(
     ['join', '-', '--expect-fingerprint', FINGERPRINT.toUpperCase().replace(/(..)(?=.)/g, '$1:')],
     'jg1.t\n',
@@ -178,7 +117,7 @@ test('join reads the token from standard input, warns about the argument form, a
 });
 
 test('reload exits 1 when the gateway refuses, with every problem', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   assert.equal((await b.cli(['reload'])).code, 0);
   b.operations.reloaded = {
     ...b.operations.reloaded,
@@ -191,7 +130,7 @@ test('reload exits 1 when the gateway refuses, with every problem', async () => 
 });
 
 test('svid writes three files, the key for its owner only, and never prints it', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const { code, out, err } = await b.cli(['svid', 'spiffe://us-east.example.org/web', '--out', 'web', '-o', 'json']);
   assert.equal(code, 0, err);
   const out3 = join(b.directory, 'web');
@@ -203,7 +142,7 @@ test('svid writes three files, the key for its owner only, and never prints it',
 });
 
 test('explain exits 0 for a permit and 1 for a denial', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const argv = ['explain', '--from', 'spiffe://eu-west.example.org/shop', '--to', 'payments'];
   const permit = await b.cli([...argv, '--grpc', 'payments.v1.Payments/Charge']);
   assert.equal(permit.code, 0, permit.err);
@@ -223,7 +162,7 @@ test('explain exits 0 for a permit and 1 for a denial', async () => {
 });
 
 test('init writes documents that are valid, overwrites nothing, and explain works on them without a gateway', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   const written = await b.cli([
     'init',
     'mesh',
@@ -267,7 +206,7 @@ test('init writes documents that are valid, overwrites nothing, and explain work
 });
 
 test('validate prints each problem as file:line:column on a line of its own', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   await b.cli(['init', 'mesh', '--trust-domain', 'us-east.example.org', '--host', '127.0.0.1']);
   const file = join(b.directory, 'mesh', 'export-hello.yaml');
   writeFileSync(
@@ -288,7 +227,7 @@ test('validate prints each problem as file:line:column on a line of its own', as
 });
 
 test('run and demo get their options from the command line', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   assert.equal((await b.cli(['run', '-f', 'mesh', '--log-level', 'debug'])).code, 0);
   assert.deepEqual(b.runs, [{ directory: join(b.directory, 'mesh'), logLevel: 'debug' }]);
   assert.equal((await b.cli(['run', '-f', 'mesh', '--log-level', 'loud'])).code, 2);
@@ -296,7 +235,7 @@ test('run and demo get their options from the command line', async () => {
 });
 
 test('help, version and completion need no gateway', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   assert.match((await b.cli(['--help'], '', {})).out, /usage: jumpgate VERB/);
   assert.match((await b.cli(['invite', '-h'], '', {})).out, /--trust-domain TD/);
   assert.match((await b.cli(['version'], '', {})).out, /^jumpgate \d+\.\d+\.\d+ \(node v/);
@@ -305,7 +244,7 @@ test('help, version and completion need no gateway', async () => {
 });
 
 test('rotate and log-level change the running gateway', async () => {
-  await using b = await bench();
+  await using b = await cliBench();
   assert.match((await b.cli(['rotate'])).out, /^published: .*waiting for eu-west\n$/);
   assert.equal((await b.cli(['log-level', 'debug'])).out, 'debug\n');
   assert.equal((await b.cli(['log-level'])).out, 'debug\n');
@@ -316,7 +255,7 @@ test('rotate and log-level change the running gateway', async () => {
 });
 
 test('the socket file is gone after the server', async () => {
-  const b = await bench();
+  const b = await cliBench();
   const path = join(b.directory, 'admin.sock');
   assert.ok(existsSync(path));
   await b[Symbol.asyncDispose]();

@@ -71,7 +71,7 @@ export function readBundleValue(value: unknown, trustDomain: TrustDomain): Bundl
  * The document of `bundle`: both `spiffe_` members when they are known, per X.509 authority one `x5c` and no `kid`, no
  * private members and nothing that SPIRE's decoder refuses (spiffe.md section 5). Sequences are exact to 64 bits.
  */
-export function writeBundleDocument(bundle: Bundle): string {
+export function writeBundleDocument(bundle: Omit<Bundle, 'trustDomain'>): string {
   const members: string[] = [];
   if (bundle.sequence !== undefined) members.push(`"spiffe_sequence":${bundle.sequence}`);
   if (bundle.refreshHintSeconds !== undefined) members.push(`"spiffe_refresh_hint":${bundle.refreshHintSeconds}`);
