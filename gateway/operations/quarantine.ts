@@ -94,7 +94,7 @@ function lookUp({ kind: written, name }: QuarantineTarget, snapshot: Snapshot): 
 
 /** What a root of ours that goes at once costs. */
 const OWN_ROOT =
-  'it is withdrawn and what it signed is issued anew; peers that hold no other root of ours verify us again when they have our new bundle: over links that are open they get it at once, else it must be given to them';
+  'it is withdrawn and what it signed is issued anew; peers that hold our next root (jumpgate rotate) learn at once; others that fetch our bundle over the link do too, and over https_spiffe they cannot: until our new bundle is given to them they believe the old root, and refuse new links';
 
 function keyOf(target: DistrustTarget, { bundles, trustDomain: own }: Snapshot): Found {
   for (const { trustDomain, x509Authorities } of bundles.values()) {
