@@ -150,11 +150,23 @@ export interface GatewayProcessStatus {
   readonly connections: number;
 }
 
+/** Where the gateway's own identity comes from, and how it stands. */
+export interface OwnIdentityStatus {
+  readonly source: 'embedded' | 'files' | 'workloadApi';
+  /** A file, or an address. */
+  readonly from: string;
+  /** End of the SVID in use; `null` while there is none. */
+  readonly expiresAt: string | null;
+  /** Why it is not the newest, or why there is none; `null` when all is well. */
+  readonly message: string | null;
+}
+
 /** The tree that `jumpgate status` prints. */
 export interface GatewayStatus {
   readonly mesh: string;
   readonly trustDomain: string;
   readonly gatewayId: string;
+  readonly identity: OwnIdentityStatus;
   readonly instance: string;
   readonly version: string;
   readonly startedAt: string;

@@ -40,6 +40,7 @@ import { acceptBundle, bundleText, importBundle } from './bundle-changes.ts';
 import { bundleConditions } from './bundle-conditions.ts';
 import { bundleStatuses, earliestEndMs } from './bundles.ts';
 import { embeddedOnly } from './embedded.ts';
+import { identityConditions, identitySample, identityStatus } from './own-identity.ts';
 import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
 import { processConditions } from './processes.ts';
 import { quarantineConditions, quarantineCounts, quarantineOperations } from './quarantine.ts';
@@ -144,6 +145,7 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStat
     mesh: snapshot.mesh,
     trustDomain: snapshot.trustDomain,
     gatewayId: snapshot.gatewayId,
+    identity: identityStatus(parts.identity),
     instance: instance.id,
     version: parts.version,
     startedAt: new Date(parts.startedAtMs).toISOString(),
@@ -166,7 +168,7 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStat
 /** Conditions of the snapshot that somebody must see to. */
 const ERRORS: ReadonlySet<string> = new Set(['BundleEmpty', 'BundleStale']);
 
-function conditionsOf({ bundles, clock, control, data, distrust }: GatewayParts): readonly Condition[] {
+function conditionsOf({ bundles, clock, control, data, distrust, identity }: GatewayParts): readonly Condition[] {
   const resources = control.conditions.map(({ resource, type, message, origin }) => ({
     type,
     severity: ERRORS.has(type) ? ('error' as const) : ('warning' as const),
@@ -181,7 +183,8 @@ function conditionsOf({ bundles, clock, control, data, distrust }: GatewayParts)
   }));
   const endpointOf = control.bundleEndpointOf.bind(control);
   const trust = bundleConditions({ snapshot: control.snapshots.current(), bundles, endpointOf, clock });
-  return [...resources, ...trust, ...dials, ...processConditions(data), ...quarantineConditions(distrust)];
+  const own = identityConditions(identity, control.snapshots.current().mesh);
+  return [...own, ...resources, ...trust, ...dials, ...processConditions(data), ...quarantineConditions(distrust)];
 }
 
 function factsOf(parts: GatewayParts): PeerFacts {
@@ -312,5 +315,6 @@ function sampleOf(parts: GatewayParts): GatewaySample {
     quarantine: quarantineCounts(parts.distrust),
     ready: lifecycle.state === 'ready',
     storeAvailable: parts.storeAvailable(),
+    ...identitySample(parts.identity, nowMs),
   };
 }

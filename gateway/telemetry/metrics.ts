@@ -142,6 +142,18 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     labelNames: ['kind'],
     registers,
   });
+  const svidEnd = new Gauge({
+    name: 'jumpgate_svid_not_after_seconds',
+    help: 'Time until our own SVID ends; no line while there is none.',
+    // As with bundles; and a gauge without labels would show 0 for what is not there.
+    labelNames: ['peer'],
+    registers,
+  });
+  const failing = new Gauge({
+    name: 'jumpgate_identity_failing',
+    help: 'Whether our own identity is missing or cannot be renewed.',
+    registers,
+  });
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory.', registers });
   const peers = peerMetrics(registry);
   const ready = new Gauge({ name: 'jumpgate_ready', help: 'Whether the gateway is ready.', registers });
@@ -149,6 +161,9 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     const now = sample();
     ready.set(now.ready ? 1 : 0);
     store.set(now.storeAvailable ? 1 : 0);
+    svidEnd.reset();
+    setKnown(svidEnd, { peer: 'self' }, now.svidNotAfterSeconds);
+    failing.set(now.identityFailing || now.svidNotAfterSeconds === undefined ? 1 : 0);
     for (const kind of DISTRUST_KINDS) quarantine.set({ kind }, now.quarantine.get(kind) ?? 0);
     memory.set(process.memoryUsage.rss());
     setTotal(dropped, {}, now.accessLogDropped);

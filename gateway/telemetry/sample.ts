@@ -48,6 +48,10 @@ export interface GatewaySample {
   readonly quarantine: ReadonlyMap<string, number>;
   readonly ready: boolean;
   readonly storeAvailable: boolean;
+  /** Until our own SVID ends; `undefined` while there is none. */
+  readonly svidNotAfterSeconds: number | undefined;
+  /** Whether its source has something to complain of. */
+  readonly identityFailing: boolean;
 }
 
 /** States of `jumpgate_peer_state`: one line each, of which one is 1. */

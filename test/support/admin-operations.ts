@@ -38,6 +38,12 @@ const STATUS: GatewayStatus = {
   mesh: 'us-east',
   trustDomain: 'us-east.example.org',
   gatewayId: 'spiffe://us-east.example.org/jumpgate',
+  identity: {
+    source: 'workloadApi',
+    from: 'unix:///run/spire/agent.sock',
+    expiresAt: AT,
+    message: 'workload-api-unavailable: nobody listens',
+  },
   instance: 'i-1',
   version: '0.1.0',
   startedAt: AT,

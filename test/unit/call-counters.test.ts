@@ -26,6 +26,8 @@ function metricsOf(counts: MetricsOptions['counts']): ReturnType<typeof createMe
       quarantine: new Map(),
       ready: true,
       storeAvailable: true,
+      svidNotAfterSeconds: undefined,
+      identityFailing: false,
     }),
     counts,
   });

@@ -142,6 +142,8 @@ function sampled(changes: Partial<GatewaySample> = {}): GatewaySample {
     quarantine: new Map([['peer', 3]]),
     ready: true,
     storeAvailable: false,
+    svidNotAfterSeconds: 1_800,
+    identityFailing: false,
     ...changes,
   };
 }
@@ -208,6 +210,8 @@ test('a scrape shows the state of the gateway as it is now, and forgets peers th
     'jumpgate_quarantine_entries{kind="key"} 0',
     'jumpgate_ready 1',
     'jumpgate_store_available 0',
+    'jumpgate_svid_not_after_seconds{peer="self"} 1800',
+    'jumpgate_identity_failing 0',
   ])
     assert.ok(text.includes(`${line}\n`), line);
   assert.ok(!/catalog_version\{[^}]*theirs/.test(text), 'what is not known shows no line');
