@@ -16,6 +16,7 @@ test(`N12: ${CONNECTIONS} connections of every kind come and go, and no descript
   const { east, west } = churn;
   const before = [await probe.take(east), await probe.take(west)] as const;
   await churn.connections(CONNECTIONS, AT_ONCE);
+  assert.deepEqual([...churn.failed], []);
   for (const [index, gateway] of [east, west].entries()) {
     const was = before[index] ?? [];
     await settled(gateway, was);

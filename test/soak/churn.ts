@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util';
 
 import { systemClock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
 import { Churn } from '../support/churn.ts';
 import { ResourceProbe, settled } from '../support/resources.ts';
 import { judge, type Sample } from './verdict.ts';
@@ -37,7 +38,8 @@ let seconds = 0;
 async function sample(): Promise<void> {
   for (const name of names) {
     const before = samples[name][0];
-    if (before !== undefined) await settled(gateways[name], before.processes);
+    if (before !== undefined)
+      await settled(gateways[name], before.processes).catch((error: unknown) => say(messageOf(error)));
     const processes = await probe.take(gateways[name]);
     samples[name].push({ connections: made, seconds, processes });
     const each = processes.map(
@@ -56,8 +58,13 @@ while (made < wanted && systemClock.monotonic() < endsAtMs) {
   made += count;
   seconds += (systemClock.monotonic() - startedMs) / 1_000;
   await sample();
+  if (churn.failed.size > 0) say(`failed so far: ${JSON.stringify([...churn.failed])}`);
 }
 say(`${made} connections: ${[...churn.made].map(([kind, count]) => `${count} ${kind}`).join(', ')}`);
+for (const [what, count] of churn.failed) {
+  say(`FAIL ${count} times ${what}`);
+  process.exitCode = 1;
+}
 for (const name of names) {
   const { holds, lines } = judge(name, samples[name]);
   for (const line of lines) say(line);

@@ -1,5 +1,5 @@
 /** What the samples of a soak say: whether memory grows with the connections made, and whether all else is as before. */
-import { type ProcessResources } from '../support/resources.ts';
+import { MOVED_MAX, type ProcessResources } from '../support/resources.ts';
 import { type Slope, slopeOf } from './slope.ts';
 
 /** What a gateway held when so many connections had come and gone, at rest. */
@@ -64,17 +64,15 @@ function grows(
   return { holds: holds && Number.isFinite(doubt), line };
 }
 
-/** Descriptors and handles must be the same; of objects the newest may still be there. */
+/** Descriptors and handles must be those of before but for a link that moved; of objects the newest may still be there. */
 export function changesOf(gateway: string, before: ProcessResources, now: ProcessResources): readonly string[] {
-  const fds = before.fds === now.fds ? [] : [`FAIL ${gateway} ${now.role}: ${before.fds} -> ${now.fds} descriptors`];
-  const kinds = new Set([...Object.keys(before.active), ...Object.keys(now.active)]);
-  const active = [...kinds].flatMap((kind) => {
-    const [was = 0, is = 0] = [before.active[kind], now.active[kind]];
-    return was === is ? [] : [`FAIL ${gateway} ${now.role}: ${was} -> ${is} ${kind}`];
-  });
-  const objects = Object.entries(now.objects).flatMap(([kind, is]) => {
-    const was = before.objects[kind] ?? 0;
-    return is <= was + REMAINS_MAX ? [] : [`FAIL ${gateway} ${now.role}: ${was} -> ${is} objects of ${kind}`];
-  });
-  return [...fds, ...active, ...objects];
+  const more = (what: string, was = 0, is = 0, allowed: number): readonly string[] =>
+    is <= was + allowed ? [] : [`FAIL ${gateway} ${now.role}: ${was} -> ${is} ${what}`];
+  return [
+    ...more('descriptors', before.fds, now.fds, MOVED_MAX),
+    ...Object.entries(now.active).flatMap(([kind, is]) => more(kind, before.active[kind], is, MOVED_MAX)),
+    ...Object.entries(now.objects).flatMap(([kind, is]) =>
+      more(`objects of ${kind}`, before.objects[kind], is, REMAINS_MAX),
+    ),
+  ];
 }

@@ -3,14 +3,10 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { queryObjects } from 'node:v8';
 
-import { Call } from '../../gateway/forward/call.ts';
-import { Stream } from '../../gateway/http2/stream.ts';
-import { Tunnel } from '../../gateway/tcp/tunnel.ts';
-
 /** Node does not export it, and its list of active resources leaves out those that keep no process alive. */
 const Timer = setTimeout(() => undefined, 0).constructor;
 /** What is counted by itself, if anything still refers to it. Counting walks the whole heap, so only workers do it. */
-const COUNTED = process.argv[1]?.endsWith('/worker-process.ts') === true ? { Timer, Stream, Call, Tunnel } : {};
+const COUNTED = process.argv[1]?.endsWith('/worker-process.ts') === true ? await ofWorkers() : {};
 
 /** Requests to the system and immediates are over in a moment. */
 const HANDLE = /(?:Wrap|Timeout)$/;
@@ -42,4 +38,12 @@ function answer(into: string): void {
   const path = join(into, String(process.pid));
   writeFileSync(`${path}.new`, JSON.stringify(said));
   renameSync(`${path}.new`, `${path}.json`);
+}
+
+/** A worker loads these in any case; to the start of the others they would add a lot. */
+async function ofWorkers(): Promise<Readonly<Record<string, NewableFunction>>> {
+  const { Call } = await import('../../gateway/forward/call.ts');
+  const { Stream } = await import('../../gateway/http2/stream.ts');
+  const { Tunnel } = await import('../../gateway/tcp/tunnel.ts');
+  return { Timer, Stream, Call, Tunnel };
 }

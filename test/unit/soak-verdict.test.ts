@@ -57,7 +57,7 @@ test('N12: memory that lies about a line passes, at the limit too, and above it 
 });
 
 test('N12: descriptors, handles and objects that are left fail it', () => {
-  const left = [{ fds: 31 }, { active: { Pipe: 2 } }, { active: { Pipe: 1, Timeout: 1 } }, { objects: { Stream: 13 } }];
+  const left = [{ fds: 33 }, { active: { Pipe: 4 } }, { active: { Pipe: 1, Timeout: 3 } }, { objects: { Stream: 13 } }];
   for (const each of left) {
     const { holds, lines } = judge(
       'east',
