@@ -7,6 +7,7 @@ import {
   optional,
   optionalFlag,
   optionalNumber,
+  reading,
   SPIFFE_ID_SCHEMA,
   text,
 } from './route.ts';
@@ -20,7 +21,7 @@ const SVID = objectSchema(
   ['id'],
 );
 
-/** `POST /v1/svids`, `POST /v1/rotation`. */
+/** `POST /v1/svids`, `GET` and `POST /v1/rotation`. */
 export function identityRoutes(operations: GatewayOperations): readonly AdminRoute[] {
   return [
     {
@@ -33,6 +34,7 @@ export function identityRoutes(operations: GatewayOperations): readonly AdminRou
       run: ({ body }) =>
         operations.svid({ id: text(body, 'id'), ...optional('ttlSeconds', optionalNumber(body, 'ttlSeconds')) }),
     },
+    reading('/v1/rotation', () => operations.rehearseRotation()),
     {
       method: 'POST',
       url: '/v1/rotation',

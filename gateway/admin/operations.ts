@@ -124,6 +124,8 @@ export interface LinkStatus {
   readonly state: string;
   readonly since: string;
   readonly expiresAt: string;
+  /** New SVIDs are proved on it in place: it need not be replaced when they rotate. */
+  readonly reproves: boolean;
   readonly calls: number;
 }
 
@@ -275,6 +277,24 @@ export interface RotationStatus {
   readonly message: string;
 }
 
+/** What would break for one peer, or one link to it, if the next root signed now. */
+export interface RotationFinding {
+  readonly peer: string;
+  /** Of the link; `null` where it is about the peer. */
+  readonly address: string | null;
+  readonly code: 'peer-silent' | 'bundle-unknown' | 'bundle-behind' | 'link-replaced';
+  readonly message: string;
+}
+
+/** A rotation tried without changing anything. */
+export interface RotationRehearsal {
+  readonly activeFingerprint: string;
+  /** The root that is published to sign next; `null` if there is none yet. */
+  readonly nextFingerprint: string | null;
+  readonly sequence: string;
+  readonly findings: readonly RotationFinding[];
+}
+
 /** A call to be judged without making it. */
 export interface ExplainRequest {
   /** SPIFFE ID of the caller. */
@@ -369,6 +389,8 @@ export interface GatewayOperations {
   svid(request: SvidRequest): Promise<IssuedSvid>;
   /** Begins or advances a rotation; `force` activates the new root although peers do not hold it yet. */
   rotate(options: { readonly force: boolean }): Promise<RotationStatus>;
+  /** What would break if the next root signed now; changes nothing. */
+  rehearseRotation(): Promise<RotationRehearsal>;
   explain(request: ExplainRequest): Promise<Explanation>;
   quarantine(): Promise<readonly QuarantineStatus[]>;
   addQuarantine(request: QuarantineRequest, by: string): Promise<QuarantineAdded>;

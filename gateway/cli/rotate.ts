@@ -1,8 +1,15 @@
 /** `jumpgate rotate`: a new root of the embedded CA. */
 import { openClient } from './client.ts';
 import { EXIT } from './io.ts';
-import { cell, formatOf, listOf, memberOf, print } from './output.ts';
-import { LIVE_OPTIONS, type Verb } from './verb.ts';
+import { cell, type Column, formatOf, listOf, memberOf, print, table } from './output.ts';
+import { LIVE_OPTIONS, usage, type Verb, type VerbContext } from './verb.ts';
+
+const FINDINGS: readonly Column[] = [
+  { heading: 'PEER', member: 'peer' },
+  { heading: 'LINK', member: 'address' },
+  { heading: 'CODE', member: 'code' },
+  { heading: 'WHY', member: 'message' },
+];
 
 /** Begins or advances a rotation. */
 export const rotateVerb: Verb = {
@@ -11,9 +18,14 @@ export const rotateVerb: Verb = {
   operands: '',
   operandsMin: 0,
   operandsMax: 0,
-  options: { ...LIVE_OPTIONS, force: { help: 'activate it although some peers do not hold it: their links break' } },
+  options: {
+    ...LIVE_OPTIONS,
+    force: { help: 'activate it although some peers do not hold it: their links break' },
+    rehearse: { help: 'change nothing: say which peers and links would break now, and why; exit code 1 if any would' },
+  },
   run: async (context) => {
     formatOf(context);
+    if (context.given.flag('rehearse')) return rehearse(context);
     const rotation = await (
       await openClient(context)
     ).ask('POST', '/v1/rotation', { force: context.given.flag('force') });
@@ -26,3 +38,14 @@ export const rotateVerb: Verb = {
     return EXIT.ok;
   },
 };
+
+async function rehearse(context: VerbContext): Promise<number> {
+  if (context.given.flag('force')) throw usage('--rehearse changes nothing: give it without --force');
+  const rehearsal = await (await openClient(context)).ask('GET', '/v1/rotation');
+  const findings = listOf(rehearsal, 'findings');
+  print(context, rehearsal, (wide) => (findings.length === 0 ? '' : table(findings, FINDINGS, wide)));
+  const isPublished = memberOf(rehearsal, 'nextFingerprint') !== null;
+  const what = isPublished ? 'if the published root signed now' : 'if a new root were published and signed now';
+  context.io.stderr.write(`${findings.length === 0 ? 'nothing' : 'the above'} would break ${what}\n`);
+  return findings.length === 0 ? EXIT.ok : EXIT.problems;
+}

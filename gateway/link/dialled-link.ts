@@ -47,6 +47,8 @@ export interface DialledLink extends ClientConnection {
   /** Milliseconds since 1970. */
   readonly sinceMs: number;
   readonly term: LinkTerm;
+  /** New SVIDs are proved on it in place. */
+  readonly reproves: boolean;
   /** It takes no calls any more, unlike one that is merely full: another must replace it. */
   readonly leaving: boolean;
   /** Something leaves on it at the end of this turn anyway: one more call costs no write of its own. */
@@ -154,6 +156,7 @@ class UpLink implements DialledLink {
   readonly address: string;
   readonly sinceMs: number;
   readonly due: Promise<void>;
+  readonly reproves: boolean;
   readonly #options: DialLinkOptions;
   readonly #http2: ConnectedHttp2;
   readonly #proof: LinkProof;
@@ -176,6 +179,7 @@ class UpLink implements DialledLink {
     this.address = `${address.host}:${address.port}`;
     this.sinceMs = sinceMs;
     this.due = this.#due.promise;
+    this.reproves = [options.hello, theirs].every(({ features }) => features.includes(REPROVE_FEATURE));
     this.#http2 = http2;
     this.#proof = new LinkProof({ socket, role: 'client', identity, admit: judge });
     const endsAtMs = this.#endMs(Math.min(identity.expiresAtMs, ours.notAfterMs));
@@ -184,7 +188,7 @@ class UpLink implements DialledLink {
       onNoNewCalls: () => (this.#isSpent = true),
       onEnd: () => this.destroy(),
     });
-    const kept = this.#keepProved(ours, theirs);
+    const kept = this.#keepProved(ours);
     void http2.closed.then(() => {
       kept[Symbol.dispose]();
       this.#timers[Symbol.dispose]();
@@ -243,11 +247,10 @@ class UpLink implements DialledLink {
   }
 
   /** What follows our SVID: re-proof where both ends know it, else a link to replace this one. */
-  #keepProved(shown: X509Svid, theirs: Hello): Disposable {
-    const { svid, clock, random, log, hello } = this.#options;
-    const isKnown = [hello, theirs].every(({ features }) => features.includes(REPROVE_FEATURE));
+  #keepProved(shown: X509Svid): Disposable {
+    const { svid, clock, random, log } = this.#options;
     const follow = (current: X509Svid | undefined): void => {
-      if (current === undefined || (!isKnown && current !== shown)) this.#due.resolve(undefined);
+      if (current === undefined || (!this.reproves && current !== shown)) this.#due.resolve(undefined);
     };
     // It may have changed during the handshake.
     follow(svid.current());
@@ -256,7 +259,7 @@ class UpLink implements DialledLink {
     const link = { http2: this.#http2, proof: this.#proof, facts: { peer: this.peer, address: this.address } };
     const onProved = (expiresAtMs: number): void => this.#proved(expiresAtMs);
     const reproving = { ...link, svid, shown, term: () => this.term, onProved, clock, random, log };
-    if (isKnown) kept.use(new Reproving(reproving));
+    if (this.reproves) kept.use(new Reproving(reproving));
     return kept;
   }
 

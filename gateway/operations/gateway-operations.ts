@@ -126,6 +126,10 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     reload: () => configuration.reload(),
     svid: async (request) => issueWorkloadSvid(embeddedOnly(ca, 'issues SVIDs'), request),
     rotate: async ({ force }) => embeddedOnly(peering.rotation, 'has a root to rotate').rotate(force),
+    rehearseRotation: async () => {
+      await data.refresh();
+      return embeddedOnly(peering.rotation, 'has a root to rotate').rehearse(data.links());
+    },
     explain: async (request) => describeCall(snapshot(), request),
     ...quarantineOperations(parts),
     logLevel: () => log.level,

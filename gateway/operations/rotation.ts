@@ -4,7 +4,8 @@ import { type Logger } from '../../base/log.ts';
 import { type PeeringStatus } from '../../federation/peering/status.ts';
 import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
-import { type RotationStatus } from '../admin/operations.ts';
+import { type LinkStatus, type RotationRehearsal, type RotationStatus } from '../admin/operations.ts';
+import { rehearseRotation } from './rehearsal.ts';
 
 /** What a rotation asks of the gateway. */
 export interface RotationOptions {
@@ -27,6 +28,17 @@ export class Rotation {
   async rotate(force: boolean): Promise<RotationStatus> {
     await this.#options.ca.prepareRoot();
     return this.#advance(force);
+  }
+
+  /** What would break if the next root signed now, over these links. */
+  rehearse(links: readonly LinkStatus[]): RotationRehearsal {
+    const { ca, peering, snapshots } = this.#options;
+    const next = this.#prepared() ?? null;
+    const sequence = ca.bundle().sequence ?? 0n;
+    const peers = [...snapshots.current().peers.keys()];
+    const findings = rehearseRotation({ peers, peering, links, sequence, isPublished: next !== null });
+    const activeFingerprint = this.#active();
+    return { activeFingerprint, nextFingerprint: next, sequence: String(sequence), findings };
   }
 
   /** A peer has told which of our bundles it holds: activates a root that was waiting for that. */
@@ -58,14 +70,14 @@ export class Rotation {
   }
 
   #status(facts: Pick<RotationStatus, 'phase' | 'nextFingerprint' | 'waitingFor' | 'message'>): RotationStatus {
+    const sequence = String(this.#options.ca.bundle().sequence ?? 0n);
+    return { ...facts, activeFingerprint: this.#active(), sequence };
+  }
+
+  #active(): string {
     const active = this.#options.ca.roots().find(({ phase }) => phase === 'active');
-    if (active === undefined)
-      throw new JumpgateError('no-active-root', 'the embedded CA has no root that signs', { source: 'local' });
-    return {
-      ...facts,
-      activeFingerprint: active.fingerprint,
-      sequence: String(this.#options.ca.bundle().sequence ?? 0n),
-    };
+    if (active !== undefined) return active.fingerprint;
+    throw new JumpgateError('no-active-root', 'the embedded CA has no root that signs', { source: 'local' });
   }
 
   #prepared(): string | undefined {

@@ -192,6 +192,7 @@ function linksOf(pool: LinkPool, listener: LinkListener): readonly LinkStatus[] 
     state: link.leaving ? 'draining' : 'up',
     since: toTime(link.sinceMs),
     expiresAt: toTime(link.term.endsAtMs),
+    reproves: link.reproves,
     calls: link.streams,
   }));
   const accepted = listener.links().map((link) => ({
@@ -202,6 +203,7 @@ function linksOf(pool: LinkPool, listener: LinkListener): readonly LinkStatus[] 
     state: 'up',
     since: toTime(link.sinceMs),
     expiresAt: toTime(link.term.endsAtMs),
+    reproves: link.reproves,
     calls: link.calls,
   }));
   return [...dialled, ...accepted];

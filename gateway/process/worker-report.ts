@@ -42,11 +42,12 @@ function all<T>(value: unknown, max: number, is: (item: unknown) => item is T): 
 }
 
 function isLink(value: unknown): value is LinkStatus {
-  const { peer, direction, instance, address, state, since, expiresAt, calls } = asRecord(value) ?? {};
+  const { peer, direction, instance, address, state, since, expiresAt, reproves, calls } = asRecord(value) ?? {};
   return (
     [peer, address, state, since, expiresAt].every(isText) &&
     (instance === null || isText(instance)) &&
     (direction === 'outbound' || direction === 'inbound') &&
+    typeof reproves === 'boolean' &&
     isAmount(calls)
   );
 }

@@ -254,6 +254,20 @@ test('rotate and log-level change the running gateway', async () => {
   ]);
 });
 
+test('rotate --rehearse exits 0 when nothing would break, and 1 with every peer and link that would', async () => {
+  await using b = await cliBench();
+  const good = await b.cli(['rotate', '--rehearse']);
+  assert.deepEqual([good.code, good.out], [0, '']);
+  assert.equal(good.err, 'nothing would break if a new root were published and signed now\n');
+  const why = 'it last fetched sequence 7 of our bundle, the newest is 8';
+  b.operations.findings = [{ peer: 'eu-west', address: null, code: 'bundle-behind', message: why }];
+  const bad = await b.cli(['rotate', '--rehearse']);
+  assert.equal(bad.code, 1);
+  assert.match(bad.out, /eu-west +- +bundle-behind +it last fetched sequence 7 of our bundle, the newest is 8/);
+  assert.equal((await b.cli(['rotate', '--rehearse', '--force'])).code, 2);
+  assert.deepEqual(b.operations.told, [], 'nothing was changed');
+});
+
 test('the socket file is gone after the server', async () => {
   const b = await cliBench();
   const path = join(b.directory, 'admin.sock');

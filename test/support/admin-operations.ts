@@ -6,6 +6,7 @@ import {
   type GatewayStatus,
   type PeerStatus,
   type ReloadResult,
+  type RotationFinding,
 } from '../../gateway/admin/operations.ts';
 
 const AT = '2026-01-02T03:04:05.000Z';
@@ -63,6 +64,7 @@ export class RecordedOperations implements GatewayOperations {
   readonly told: (readonly [name: string, what: unknown])[] = [];
   reloaded: ReloadResult = RELOADED;
   joined = true;
+  findings: readonly RotationFinding[] = [];
   verdict: 'permit' | 'denial' = 'permit';
   #level: LogLevel = 'info';
 
@@ -181,6 +183,13 @@ export class RecordedOperations implements GatewayOperations {
       message: 'published, waiting for eu-west',
     };
   };
+
+  rehearseRotation = async () => ({
+    activeFingerprint: FINGERPRINT,
+    nextFingerprint: null,
+    sequence: '7',
+    findings: this.findings,
+  });
 
   explain = async (request: { readonly from: string; readonly to: string }) => {
     this.told.push(['explain', request]);

@@ -40,6 +40,7 @@ export function fakeLink(peer: string, instance: string, worker = 0, workers = 1
     closed: promise,
     going: promise,
     due: promise,
+    reproves: true,
     open: () => undefined,
     ping: async () => 0,
     retire: () => undefined,

@@ -221,6 +221,18 @@ export class EchoClient implements Disposable {
     return all(stream);
   }
 
+  /** A chat that stays open, without a deadline: each word is answered before the next is said. */
+  converse(): { readonly say: (word: string) => Promise<string>; readonly end: () => void } {
+    const stream = this.#client.makeBidiStreamRequest('/test.Echo/Chat', serialize, deserialize);
+    const answers = stream[Symbol.asyncIterator]();
+    const say = async (word: string): Promise<string> => {
+      stream.write(word);
+      const next: IteratorResult<unknown, unknown> = await answers.next();
+      return String(next.value);
+    };
+    return { say, end: () => stream.end() };
+  }
+
   [Symbol.dispose](): void {
     this.#client.close();
   }

@@ -8,11 +8,15 @@ import {
   dropSpent,
   nextStep,
   type PhasedRoot,
+  type PhaseTimes,
   type RootPhase,
   SVID_TTL_MAX_MS,
 } from '../../trust-bundles/rotation/phase.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+const HINT_S = 300;
+
+const at = (nowMs: number): PhaseTimes => ({ nowMs, refreshHintSeconds: HINT_S });
 
 function root(fingerprint: string, phase: RootPhase, phaseSinceMs = 0): PhasedRoot {
   return { fingerprint, phase, phaseSinceMs, notBeforeMs: 0, notAfterMs: 100 * DAY_MS };
@@ -61,18 +65,26 @@ test('a retired root stays as long as an svid of it may live', () => {
 });
 
 test('a set without an active root needs one now', () => {
-  assert.deepEqual(nextStep([], 7), { kind: 'create', atMs: 7 });
-  assert.deepEqual(nextStep([root('a', 'retired')], 7), { kind: 'create', atMs: 7 });
-  assert.deepEqual(nextStep([root('a', 'prepared')], 7), { kind: 'activate', atMs: 7 });
+  assert.deepEqual(nextStep([], at(7)), { kind: 'create', atMs: 7 });
+  assert.deepEqual(nextStep([root('a', 'retired')], at(7)), { kind: 'create', atMs: 7 });
+  assert.deepEqual(nextStep([root('a', 'prepared')], at(7)), { kind: 'activate', atMs: 7 });
 });
 
 test('a successor is prepared at half of a life and activated at three quarters', () => {
-  assert.deepEqual(nextStep([root('a', 'active')], 0), { kind: 'prepare', atMs: 50 * DAY_MS });
+  assert.deepEqual(nextStep([root('a', 'active')], at(0)), { kind: 'prepare', atMs: 50 * DAY_MS });
   const both = [root('a', 'active'), root('b', 'prepared')];
-  assert.deepEqual(nextStep(both, 0), { kind: 'activate', atMs: 75 * DAY_MS });
+  assert.deepEqual(nextStep(both, at(0)), { kind: 'activate', atMs: 75 * DAY_MS });
+});
+
+test('BS-16: a root that was prepared late is published for five refresh hints before it signs, but signs in time', () => {
+  const late = (atMs: number): PhasedRoot[] => [root('a', 'active'), root('b', 'prepared', atMs)];
+  const hintsMs = 5 * HINT_S * 1000;
+  assert.deepEqual(nextStep(late(80 * DAY_MS), at(0)), { kind: 'activate', atMs: 80 * DAY_MS + hintsMs });
+  assert.deepEqual(nextStep(late(75 * DAY_MS - hintsMs), at(0)), { kind: 'activate', atMs: 75 * DAY_MS });
+  assert.deepEqual(nextStep(late(90 * DAY_MS), at(0)), { kind: 'activate', atMs: 87.5 * DAY_MS });
 });
 
 test('dropping a retired root comes first when it is due first', () => {
   const set = [root('old', 'retired', DAY_MS), root('new', 'active')];
-  assert.deepEqual(nextStep(set, 0), { kind: 'drop', atMs: DAY_MS + SVID_TTL_MAX_MS });
+  assert.deepEqual(nextStep(set, at(0)), { kind: 'drop', atMs: DAY_MS + SVID_TTL_MAX_MS });
 });

@@ -223,6 +223,7 @@ test('a worker is read in the exact forms, and not believed otherwise', () => {
     state: 'up',
     since: 's',
     expiresAt: 'e',
+    reproves: true,
     calls: 0,
   } as const;
   const failure = { peer: 'eu-west', address: '10.0.0.1:1', code: 'tcp', message: 'refused' };

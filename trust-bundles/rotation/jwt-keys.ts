@@ -12,8 +12,10 @@ import {
   activeRoot,
   type DueStep,
   dropSpent,
+  HINTS_BEFORE_USE,
   nextStep,
   type PhasedRoot,
+  type PhaseTimes,
   preparedRoot,
 } from './phase.ts';
 
@@ -22,17 +24,8 @@ export interface JwtSigningKey extends PhasedRoot {
   readonly key: KeyObject;
 }
 
-/** When steps are due. */
-export interface JwtKeyTimes {
-  readonly nowMs: number;
-  /** Of the bundle that publishes the keys. */
-  readonly refreshHintSeconds: number;
-}
-
 /** Prepared at half of it. SPIRE's keys live for a day; a week leaves room for long hints and peers that are away. */
 const JWT_KEY_TTL_MS = 7 * 24 * 60 * 60 * 1000;
-/** SPIFFE Federation §4.1: published 3 to 5 times the refresh hint before it is first used. */
-const HINTS_BEFORE_USE = 5;
 /** Of a life: what must lie between the preparation of a successor and the end, that it can be published for long enough. */
 const HINTS_PER_LIFE = 4 * HINTS_BEFORE_USE;
 /** As in SPIRE: whoever sees a token can use it, so it ends soon. */
@@ -44,7 +37,7 @@ const JWT_TTL_MS_MAX = 60 * 60 * 1000;
 export const JWT_KEYS_MAX = 32;
 
 /** The keys after every step that is due, among them the first key of all; the same list when none is. */
-export function rotatedJwtKeys(keys: readonly JwtSigningKey[], times: JwtKeyTimes): readonly JwtSigningKey[] {
+export function rotatedJwtKeys(keys: readonly JwtSigningKey[], times: PhaseTimes): readonly JwtSigningKey[] {
   const kept = dropSpent(keys, times.nowMs);
   const step = nextJwtStep(kept, times);
   if (step.atMs > times.nowMs) return kept.length === keys.length ? keys : kept;
@@ -63,17 +56,17 @@ export function rotatedJwtKeys(keys: readonly JwtSigningKey[], times: JwtKeyTime
 }
 
 /** The next step and when: as for roots, but a prepared key signs as soon as it has been published for five refresh hints. */
-export function nextJwtStep(keys: readonly JwtSigningKey[], { nowMs, refreshHintSeconds }: JwtKeyTimes): DueStep {
+export function nextJwtStep(keys: readonly JwtSigningKey[], times: PhaseTimes): DueStep {
   const prepared = preparedRoot(keys);
-  const step = nextStep(keys, nowMs);
+  const step = nextStep(keys, times);
   if (prepared === undefined || activeRoot(keys) === undefined) return step;
-  const activateAtMs = prepared.phaseSinceMs + HINTS_BEFORE_USE * refreshHintSeconds * 1000;
+  const activateAtMs = prepared.phaseSinceMs + HINTS_BEFORE_USE * times.refreshHintSeconds * 1000;
   if (step.kind === 'drop' && step.atMs < activateAtMs) return step;
   return { kind: 'activate', atMs: activateAtMs };
 }
 
 /** With a key that is published to sign next; one that is prepared already is it. Throws `too-many-jwt-keys`. */
-export function withPreparedJwtKey(keys: readonly JwtSigningKey[], times: JwtKeyTimes): readonly JwtSigningKey[] {
+export function withPreparedJwtKey(keys: readonly JwtSigningKey[], times: PhaseTimes): readonly JwtSigningKey[] {
   if (preparedRoot(keys) !== undefined) return keys;
   if (keys.length >= JWT_KEYS_MAX) {
     const message = `expected fewer than ${JWT_KEYS_MAX} JWT keys, found ${keys.length}: retired keys leave after 24 h, rotate less often`;
@@ -126,7 +119,7 @@ export function readJwtKeyRow(row: unknown): JwtSigningKey {
   return { phase, phaseSinceMs, notBeforeMs, notAfterMs, key, fingerprint: keyId };
 }
 
-function createJwtKey(phase: 'prepared' | 'active', { nowMs, refreshHintSeconds }: JwtKeyTimes): JwtSigningKey {
+function createJwtKey(phase: 'prepared' | 'active', { nowMs, refreshHintSeconds }: PhaseTimes): JwtSigningKey {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const lifeMs = Math.max(JWT_KEY_TTL_MS, HINTS_PER_LIFE * refreshHintSeconds * 1000);
   const { keyId } = jwtAuthorityOf(privateKey);

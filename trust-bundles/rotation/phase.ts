@@ -25,6 +25,17 @@ export interface PhasedRoot {
 /** No SVID is issued for longer, so that a retired root can leave the bundle after as long (SPIFFE Federation §4.1). */
 export const SVID_TTL_MAX_MS = 24 * 60 * 60 * 1000;
 
+/** A new key is published three to five refresh hints before its first use (SPIFFE Federation §4.1): whoever misses some polls still has it. */
+export const HINTS_BEFORE_USE = 5;
+
+/** When steps are looked for. */
+export interface PhaseTimes {
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+  /** Of the bundle that publishes what is prepared. */
+  readonly refreshHintSeconds: number;
+}
+
 /** What a set of roots needs next, and when. `create`: there is no root that could sign. */
 export interface DueStep {
   readonly kind: 'create' | 'prepare' | 'activate' | 'drop';
@@ -65,17 +76,20 @@ export function dropSpent<R extends PhasedRoot>(roots: readonly R[], nowMs: numb
 
 /**
  * The earliest step that is due, or will be. Left alone, a set prepares a successor at half of the active root's life
- * and activates it at three quarters: peers then had a quarter of its life to fetch the new root.
+ * and activates it at three quarters: peers then had a quarter of its life to fetch the new root. One that was prepared
+ * late, since nothing ran here, waits until peers had five refresh hints for that, but never into the last eighth.
  */
-export function nextStep(roots: readonly PhasedRoot[], nowMs: number): DueStep {
+export function nextStep(roots: readonly PhasedRoot[], { nowMs, refreshHintSeconds }: PhaseTimes): DueStep {
   const prepared = preparedRoot(roots);
   const active = activeRoot(roots);
   if (active === undefined) return { kind: prepared === undefined ? 'create' : 'activate', atMs: nowMs };
   const lifeMs = active.notAfterMs - active.notBeforeMs;
+  const isFetchedAtMs = (prepared?.phaseSinceMs ?? 0) + HINTS_BEFORE_USE * refreshHintSeconds * 1000;
+  const latestMs = active.notAfterMs - lifeMs / 8;
   const successor: DueStep =
     prepared === undefined
       ? { kind: 'prepare', atMs: active.notBeforeMs + lifeMs / 2 }
-      : { kind: 'activate', atMs: active.notBeforeMs + (lifeMs * 3) / 4 };
+      : { kind: 'activate', atMs: Math.max(active.notBeforeMs + (lifeMs * 3) / 4, Math.min(isFetchedAtMs, latestMs)) };
   const dropAtMs = Math.min(...roots.map(spentAtMs));
   return dropAtMs < successor.atMs ? { kind: 'drop', atMs: dropAtMs } : successor;
 }

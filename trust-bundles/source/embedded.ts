@@ -16,16 +16,11 @@ import {
   dropSpent,
   nextStep,
   type PhasedRoot,
+  type PhaseTimes,
   preparedRoot,
   SVID_TTL_MAX_MS,
 } from '../rotation/phase.ts';
-import {
-  issueFromJwtKeys,
-  type JwtKeyTimes,
-  nextJwtStep,
-  rotatedJwtKeys,
-  withPreparedJwtKey,
-} from '../rotation/jwt-keys.ts';
+import { issueFromJwtKeys, nextJwtStep, rotatedJwtKeys, withPreparedJwtKey } from '../rotation/jwt-keys.ts';
 import { bundleOf, publishedOf } from '../rotation/published.ts';
 import { readRootSet, ROOTS_MAX, type RootSet, type StoredRoot, writeRootSet } from '../rotation/root-file.ts';
 import { isTainted, withoutTainted } from '../rotation/withdraw.ts';
@@ -307,7 +302,7 @@ class FileCa implements EmbeddedCa {
     this.#tell('bundle');
   }
 
-  #times(): JwtKeyTimes {
+  #times(): PhaseTimes {
     return { nowMs: this.#options.clock.now(), refreshHintSeconds: this.#set.refreshHintSeconds };
   }
 
@@ -328,7 +323,7 @@ class FileCa implements EmbeddedCa {
       const signer = kept.some((root) => root.phase !== 'retired') ? [] : [this.#create('active')];
       await this.#publish({ roots: [...kept, ...signer] });
     }
-    const step = nextStep(this.#set.roots, nowMs);
+    const step = nextStep(this.#set.roots, this.#times());
     if (step.atMs > nowMs) {
       if (nextJwtStep(this.#set.jwtKeys, this.#times()).atMs <= nowMs) await this.#publish({});
       return;
@@ -351,7 +346,7 @@ class FileCa implements EmbeddedCa {
     if (this.#ended) return;
     const nowMs = this.#options.clock.now();
     const { atMs: jwtStepAtMs } = nextJwtStep(this.#set.jwtKeys, this.#times());
-    const dueMs = Math.min(this.#renewAtMs, nextStep(this.#set.roots, nowMs).atMs, jwtStepAtMs) - nowMs;
+    const dueMs = Math.min(this.#renewAtMs, nextStep(this.#set.roots, this.#times()).atMs, jwtStepAtMs) - nowMs;
     const delayMs = Math.max(CHECK_INTERVAL_MS_MIN, Math.min(dueMs, CHECK_INTERVAL_MS_MAX));
     this.#timer = this.#options.clock.after(delayMs, () => {
       void this.#exclusively(() => this.#check())
