@@ -109,3 +109,21 @@ test('disposing of the endpoint closes idle and silent connections', async () =>
   await server[Symbol.asyncDispose]();
   await gone;
 });
+
+test('BS-8 BS-19: our endpoint answers where it is asked, and redirects nobody', async () => {
+  await using server = await bundleServer();
+  for (const path of ['/', '/?x', '/x', 'https://elsewhere.test/']) {
+    const { status = 0, headers } = await ask(server.port, { path });
+    assert.ok(status < 300 || status >= 400, `${path}: ${status}`);
+    assert.equal(headers.location, undefined);
+  }
+});
+
+test('BS-6 BS-9 BS-10: what is served is the bundle of this moment, an empty one too', async () => {
+  await using server = await bundleServer();
+  const before = await ask(server.port);
+  server.bundle = { ...us.bundle, x509Authorities: [], sequence: 2n ** 64n - 1n };
+  const after = await ask(server.port, { headers: { 'if-none-match': before.headers.etag } });
+  assert.equal(after.status, 200);
+  assert.equal(after.body, '{"spiffe_sequence":18446744073709551615,"spiffe_refresh_hint":300,"keys":[]}');
+});

@@ -21,7 +21,7 @@ function read(keys: unknown, more = ''): ReturnType<typeof readBundleDocument> {
   return readBundleDocument(`{"keys":${JSON.stringify(keys)}${more}}`, domain);
 }
 
-test('a bundle comes back from its document as it went in, the sequence exact to 64 bits', () => {
+test('BS-10 BC-21 I7: a bundle comes back from its document as it went in, the sequence exact to 64 bits', () => {
   const jwk = testKeys().publicKey.export({ format: 'jwk' });
   const { bundle: first } = read([{ ...jwk, use: 'jwt-svid', kid: 'k1' }, entry(root.certificate)]);
   for (const sequence of [0n, 2n ** 53n + 1n, 2n ** 64n - 1n]) {
@@ -32,7 +32,7 @@ test('a bundle comes back from its document as it went in, the sequence exact to
   }
 });
 
-test('what is written has a key type, a case-exact use, one x5c and no kid for X.509', () => {
+test('BS-9 BS-12 BS-13 BS-15: what is written has a key type, a case-exact use, one x5c and no kid for X.509', () => {
   const text = writeBundleDocument(testBundle([root, second]));
   const document = JSON.parse(text) as { keys: Record<string, unknown>[] };
   assert.equal(document.keys.length, 2);
@@ -45,14 +45,14 @@ test('what is written has a key type, a case-exact use, one x5c and no kid for X
   }
 });
 
-test('private members of a key are neither kept nor served', () => {
+test('BS-19: private members of a key are neither kept nor served', () => {
   const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
   const { bundle } = read([{ ...jwk, use: 'jwt-svid', kid: 'k1' }]);
   assert.equal(bundle.jwtAuthorities.length, 1);
   assert.equal(writeBundleDocument(bundle).includes(jwk.d ?? 'none'), false);
 });
 
-test('of several x5c values the first counts', () => {
+test('BC-17 I10: of several x5c values the first counts', () => {
   const [one, two] = [root, second].map(({ certificate }) => Buffer.from(certificate).toString('base64'));
   const { bundle, ignored } = read([entry(root.certificate, { x5c: [one, two] })]);
   assert.equal(ignored, 0);
@@ -62,7 +62,7 @@ test('of several x5c values the first counts', () => {
   );
 });
 
-test('entries that are not understood are passed over and counted, the rest is kept', () => {
+test('BC-16 BC-17 I10: entries that are not understood are passed over and counted, the rest is kept', () => {
   const leaf = testSvid(root, 'spiffe://a.test/w').chain[0]!;
   const jwk = testKeys().publicKey.export({ format: 'jwk' });
   const odd = [
@@ -89,7 +89,7 @@ test('entries that are not understood are passed over and counted, the rest is k
   assert.equal(bundle.jwtAuthorities.length, 0);
 });
 
-test('empty keys is a bundle that revokes everything', () => {
+test('BS-9 BC-18 I9: empty keys is a bundle that revokes everything', () => {
   assert.deepEqual(readBundleDocument('{"keys":[]}', domain), {
     bundle: {
       trustDomain: domain,
@@ -120,25 +120,25 @@ for (const text of [
   '{"keys":[],"spiffe_refresh_hint":"60"}',
   '{"keys":[],"spiffe_refresh_hint":0.5}',
 ]) {
-  test(`${JSON.stringify(text)} is refused`, () => {
+  test(`BC-19 BC-21 I7: ${JSON.stringify(text)} is refused`, () => {
     assert.throws(() => readBundleDocument(text, domain), malformed);
   });
 }
 
-test('more than 256 keys or 1 MiB are refused', () => {
+test('I12: more than 256 keys or 1 MiB are refused', () => {
   assert.equal(read(Array.from({ length: 256 }, () => ({}))).ignored, 256);
   assert.throws(() => read(Array.from({ length: 257 }, () => ({}))), malformed);
   assert.throws(() => readBundleDocument(`{"keys":[]}${' '.repeat(1024 * 1024)}`, domain), malformed);
 });
 
-test('a refresh hint out of any range is held within it', () => {
+test('I15: a refresh hint out of any range is held within it', () => {
   assert.equal(read([], ',"spiffe_refresh_hint":-1').bundle.refreshHintSeconds, 0);
   assert.equal(read([], ',"spiffe_refresh_hint":1000000000000').bundle.refreshHintSeconds, 1e12);
   const huge = read([], ',"spiffe_refresh_hint":100000000000000000000').bundle.refreshHintSeconds;
   assert.equal(huge, Number.MAX_SAFE_INTEGER);
 });
 
-test("a document with another domain's authority is refused whole", () => {
+test("BC-15 I1: a document with another domain's authority is refused whole", () => {
   assert.throws(() => read([entry(root.certificate), entry(testRoot('b.test').certificate)]), malformed);
 });
 
@@ -147,7 +147,7 @@ test('an authority is made from a CA certificate only', () => {
   assert.throws(() => x509Authority(testSvid(root, 'spiffe://a.test/w').chain[0]!), { code: 'authority-unusable' });
 });
 
-test('a higher sequence replaces, the same with the same keys in any order changes nothing', () => {
+test('BC-13: a higher sequence replaces, the same with the same keys in any order changes nothing', () => {
   const stored = testBundle([root, second], { sequence: 5n });
   assert.deepEqual(mergeBundle(undefined, stored), { kind: 'replace' });
   assert.deepEqual(mergeBundle(stored, testBundle([second, root], { sequence: 5n })), { kind: 'same' });
@@ -157,7 +157,7 @@ test('a higher sequence replaces, the same with the same keys in any order chang
   assert.deepEqual(mergeBundle(stored, revoked), { kind: 'replace' });
 });
 
-test('a roll-back, a conflict and a lost sequence are refused', () => {
+test('BC-13 I4 I5 I6: a roll-back, a conflict and a lost sequence are refused', () => {
   const stored = testBundle([root], { sequence: 5n });
   const codeOf = (offered: Parameters<typeof mergeBundle>[1]): string => {
     const outcome = mergeBundle(stored, offered);
@@ -169,22 +169,47 @@ test('a roll-back, a conflict and a lost sequence are refused', () => {
   assert.equal(codeOf({ ...stored, sequence: undefined }), 'bundle-sequence-lost');
 });
 
-test('without sequences the last fetched wins', () => {
+test('BC-13: without sequences the last fetched wins', () => {
   const stored = testBundle([root], { sequence: undefined });
   assert.deepEqual(mergeBundle(stored, { ...stored }), { kind: 'same' });
   assert.deepEqual(mergeBundle(stored, testBundle([second], { sequence: undefined })), { kind: 'replace' });
   assert.deepEqual(mergeBundle(stored, { ...stored, sequence: 1n }), { kind: 'replace' });
 });
 
-test('bundles of two trust domains are never merged', () => {
+test('BC-15: bundles of two trust domains are never merged', () => {
   assert.throws(() => mergeBundle(testBundle([root]), testBundle([testRoot('b.test')])), /invariant/);
 });
 
-test('an authority bound to another domain is found, also under another certificate of its key', () => {
+test('A3 I3: an authority bound to another domain is found, also under another certificate of its key', () => {
   const keys = testKeys();
   const ours = testRoot('a.test', { keys });
   const theirs = testBundle([testRoot('b.test', { keys })]);
   assert.equal(sharedAuthority(theirs, [testBundle([root]), testBundle([ours])]), 'a.test');
   assert.equal(sharedAuthority(theirs, [testBundle([root])]), undefined);
   assert.equal(sharedAuthority(testBundle([root]), [testBundle([root])]), undefined);
+});
+
+test('BS-14 BS-15: a JWT authority is written with its key id and public members alone', () => {
+  const jwk = testKeys().publicKey.export({ format: 'jwk' });
+  const { bundle } = read([{ ...jwk, use: 'jwt-svid', kid: 'k1', key_ops: ['verify'], other: 1 }]);
+  const document = JSON.parse(writeBundleDocument(bundle)) as { keys: unknown[] };
+  assert.deepEqual(document.keys, [{ crv: jwk.crv, kty: jwk.kty, x: jwk.x, y: jwk.y, use: 'jwt-svid', kid: 'k1' }]);
+});
+
+test('BS-11: both members of the set are written as integers, and left out where they are not known', () => {
+  const text = writeBundleDocument(testBundle([root], { sequence: 7n, refreshHintSeconds: 60 }));
+  assert.match(text, /^\{"spiffe_sequence":7,"spiffe_refresh_hint":60,"keys":\[/);
+  const bare = writeBundleDocument(testBundle([], { sequence: undefined, refreshHintSeconds: undefined }));
+  assert.equal(bare, '{"keys":[]}');
+});
+
+test('BC-20: a document needs nothing but keys, and what else stands in it counts for nothing', () => {
+  const bare = readBundleDocument(`{"keys":${JSON.stringify([entry(root.certificate)])}}`, domain);
+  const more = `,"trust_domain":"b.test","spiffe_id":"spiffe://b.test","kid":"x","signature":{"a":[1]}`;
+  assert.deepEqual(read([entry(root.certificate, { kid: 'odd', alg: 'none' })], more), bare);
+});
+
+test('I12: nesting of 10,000 levels ends at the limit', () => {
+  const deep = `${'['.repeat(10_000)}${']'.repeat(10_000)}`;
+  assert.throws(() => readBundleDocument(`{"keys":[],"x":${deep}}`, domain), malformed);
 });

@@ -92,3 +92,29 @@ test('a nudge that comes while a fetch is under way is not lost', async () => {
   at.clock.advance(5_000);
   await until('the fetch after the nudge', () => at.fetches.length === 2);
 });
+
+test('BC-12 I15: a failed fetch waits for the next interval, and says why meanwhile', async () => {
+  await using at = await bench();
+  at.fetches.at(-1)?.reject(new Error('no answer'));
+  await until('the next fetch to be planned', () => at.clock.pending === 1);
+  const { problem, failed, succeeded, nextMs } = at.poll.state(THEIRS.trustDomain) ?? {};
+  assert.deepEqual([problem, failed, succeeded, nextMs], ['no answer', 1, 0, at.clock.now() + INTERVAL_MS]);
+  at.clock.advance(INTERVAL_MS - 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(at.fetches.length, 1);
+  at.clock.advance(1);
+  await until('the next fetch', () => at.fetches.length === 2);
+  await at.answer();
+  assert.equal(at.poll.state(THEIRS.trustDomain)?.problem, undefined);
+});
+
+test('BC-22: a domain that is no peer any more is not asked again', async () => {
+  await using at = await bench();
+  await at.answer();
+  await at.poll.follow(new Set());
+  at.poll.nudge(THEIRS.trustDomain);
+  at.clock.advance(10 * INTERVAL_MS);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(at.fetches.length, 1);
+  assert.equal(at.poll.state(THEIRS.trustDomain), undefined);
+});
