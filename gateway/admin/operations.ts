@@ -179,6 +179,7 @@ export interface GatewayStatus {
   /** Empty when all is one process. */
   readonly processes: readonly GatewayProcessStatus[];
   readonly peers: readonly PeerStatus[];
+  readonly bundles: readonly BundleStatus[];
   readonly exports: readonly ExportStatus[];
   readonly imports: readonly ImportStatus[];
   readonly conditions: readonly Condition[];

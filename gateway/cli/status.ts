@@ -66,6 +66,14 @@ function branches(status: unknown): readonly Branch[] {
       ),
     },
     {
+      label: 'bundles',
+      leaves: rows('bundles', (of) =>
+        of('profile') === '-'
+          ? `${of('peer')} sequence ${of('sequence')}`
+          : `${of('peer')} sequence ${of('sequence')} by ${of('profile')}, fetched ${of('fetchedAt')}, next ${of('nextFetchAt')}, ${of('stale') === 'true' ? 'stale since' : 'stale at'} ${of('staleAt')}${of('message') === '-' ? '' : `: ${of('message')}`}`,
+      ),
+    },
+    {
       label: 'exports',
       leaves: rows('exports', (of) => `${of('name')} ${of('protocol')} to ${of('peers')} -> ${of('backends')}`),
     },

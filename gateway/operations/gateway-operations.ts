@@ -99,7 +99,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     version: () => ({ version: parts.version, node: process.version }),
     status: async () => {
       await data.refresh();
-      return statusOf(parts, await heldPeers(parts));
+      return { ...statusOf(parts, await heldPeers(parts)), bundles: bundleStatuses(snapshot(), bundleFacts) };
     },
     peers: async () => {
       await data.refresh();
@@ -141,7 +141,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
   };
 }
 
-function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): GatewayStatus {
+function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): Omit<GatewayStatus, 'bundles'> {
   const { configuration, control, instance, lifecycle } = parts;
   const snapshot = control.snapshots.current();
   const facts = factsOf(parts);

@@ -49,6 +49,8 @@ test('status prints a tree, and the same values as JSON and YAML', async () => {
   assert.equal(tree.code, 0);
   assert.match(tree.out, /mesh us-east \(us-east\.example\.org\) starting, pending: jump-listener/);
   assert.match(tree.out, /eu-west \(eu-west\.example\.org\) active, links 2 out 2 in, bundle 18446744073709551615/);
+  assert.match(tree.out, /├─ self sequence 7\n/);
+  assert.match(tree.out, /eu-west sequence 7 by link, fetched \S+, next \S+, stale since \S+\n/);
   assert.match(tree.out, /└─ warning AwaitingBundle Peer\/eu-west/);
   assert.ok(!tree.out.includes('\u001b'), 'text of a peer steers no terminal');
   const json = JSON.parse((await b.cli(['status', '-o', 'json'])).out) as { peers: { name: string }[] };

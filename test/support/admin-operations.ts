@@ -35,6 +35,24 @@ const RELOADED: ReloadResult = {
   needsRestart: [],
 };
 
+const OWN_BUNDLE = {
+  trustDomain: 'us-east.example.org',
+  peer: 'self',
+  sequence: '7',
+  authorities: [{ fingerprint: FINGERPRINT, notAfter: AT, state: 'active' as const }],
+  notAfter: AT,
+  profile: null,
+  endpoint: null,
+  authenticatedBy: null,
+  fetchedAt: null,
+  nextFetchAt: null,
+  staleAt: null,
+  stale: false,
+  ignoredKeys: 0,
+  refused: null,
+  message: null,
+};
+
 const STATUS: GatewayStatus = {
   mesh: 'us-east',
   trustDomain: 'us-east.example.org',
@@ -53,6 +71,10 @@ const STATUS: GatewayStatus = {
   listeners: [{ name: 'jump', kind: 'jump', address: '127.0.0.1:15443', caller: null }],
   processes: [],
   peers: [PEER],
+  bundles: [
+    OWN_BUNDLE,
+    { ...OWN_BUNDLE, peer: 'eu-west', profile: 'link', fetchedAt: AT, nextFetchAt: AT, staleAt: AT, stale: true },
+  ],
   exports: [],
   imports: [],
   conditions: [{ type: 'AwaitingBundle', severity: 'warning', subject: 'Peer/eu-west', message: 'no bundle yet' }],
@@ -76,25 +98,7 @@ export class RecordedOperations implements GatewayOperations {
   links = async () => [];
   logLevel = () => this.#level;
 
-  bundles = async () => [
-    {
-      trustDomain: 'us-east.example.org',
-      peer: 'self',
-      sequence: '7',
-      authorities: [{ fingerprint: FINGERPRINT, notAfter: AT, state: 'active' as const }],
-      notAfter: AT,
-      profile: null,
-      endpoint: null,
-      authenticatedBy: null,
-      fetchedAt: null,
-      nextFetchAt: null,
-      staleAt: null,
-      stale: false,
-      ignoredKeys: 0,
-      refused: null,
-      message: null,
-    },
-  ];
+  bundles = async () => [OWN_BUNDLE];
 
   bundleDocument = async (peer: string | undefined) => `{"keys":[],"peer":"${peer}"}`;
 
