@@ -1,6 +1,7 @@
 /** Mutual-TLS listeners under attack: what must not come in does not, and nobody else suffers. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import { type ConnectionOptions, type TLSSocket } from 'node:tls';
 
@@ -76,6 +77,13 @@ async function assertServes(port: number): Promise<void> {
   const [greeting] = (await once(socket, 'data')) as [Buffer];
   assert.equal(greeting.toString(), 'hello');
   socket.destroy();
+}
+
+/** What a client could resume by: tickets come after the handshake, so it waits for an echo behind them. */
+async function sessionAfterEcho(socket: TLSSocket): Promise<Buffer | undefined> {
+  socket.write('echo');
+  await once(socket, 'data');
+  return socket.getSession();
 }
 
 /** Neither greeted nor handed on. */
@@ -194,13 +202,67 @@ test('A25: plain HTTP and noise on the TLS port are closed', async () => {
   await assertServes(gateway.port);
 });
 
+test('A25: records that lie about their length, unknown alerts and types, and alerts out of turn end that socket alone', async () => {
+  await using gateway = await rig();
+  for (const hex of [
+    '160301ffff',
+    '1603014001',
+    '15030300020264',
+    '1503030002022a',
+    '1503030002015a',
+    '180303000301',
+    'ff0303000100',
+    '1403030001011403030001011403030001011403030001011603',
+  ]) {
+    const socket = await rawTcp(gateway.port);
+    socket.end(Buffer.concat([Buffer.from(hex, 'hex'), Buffer.alloc(2_000)]));
+    assert.doesNotMatch((await ended(socket)).received, /hello/);
+  }
+  assert.deepEqual(gateway.admitted, []);
+  await assertServes(gateway.port);
+});
+
+test('A25: a handshake that arrives octet by octet is carried out like any other', async () => {
+  await using gateway = await rig();
+  const [near, far] = duplexPair();
+  const raw = await rawTcp(gateway.port);
+  raw.setNoDelay(true);
+  raw.pipe(far);
+  far.on('data', (chunk: Buffer) => {
+    for (const octet of chunk) raw.write(Buffer.from([octet]));
+  });
+  const slow = client(gateway.port, b.svid('/w'), { socket: near });
+  const [greeting] = (await once(slow, 'data')) as [Buffer];
+  assert.equal(greeting.toString(), 'hello');
+  assert.equal(gateway.admitted[0]?.identity.id, 'spiffe://b.test/w');
+  slow.destroy();
+  raw.destroy();
+});
+
+test('A19: a client that comes again with another certificate is its new self, with nothing of the old session', async () => {
+  await using gateway = await rig();
+  let session: Buffer | undefined;
+  for (const path of ['/one', '/two', '/one']) {
+    const socket = client(gateway.port, b.svid(path), session === undefined ? {} : { session });
+    const outcome = await new Promise((resolve) => {
+      socket.once('data', () => resolve('greeted'));
+      socket.once('close', () => resolve('closed'));
+    });
+    assert.equal(outcome, 'greeted');
+    assert.equal(gateway.admitted.at(-1)?.identity.id, `spiffe://b.test${path}`);
+    assert.equal(socket.isSessionReused(), false);
+    session = await sessionAfterEcho(socket);
+    socket.destroy();
+  }
+});
+
 test('A16 A17 A18: no session is offered, and one taken along is not resumed', async () => {
   await using gateway = await rig();
   const first = client(gateway.port, b.svid('/w'));
   const sessions: Buffer[] = [];
   first.on('session', (session) => sessions.push(session));
   await once(first, 'data');
-  const session = first.getSession();
+  const session = await sessionAfterEcho(first);
   first.destroy();
   assert.deepEqual(sessions, []);
   const again = client(gateway.port, undefined, session === undefined ? {} : { session });
