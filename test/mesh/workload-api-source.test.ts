@@ -15,6 +15,7 @@ import { readWorkloadApiAddress } from '../../trust-bundles/source/workload-api-
 import { until } from '../support/gateways.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { testDomain } from '../support/trust.ts';
+import { serveTestWorkload } from '../support/workload-api.ts';
 import {
   standInWorkloadApi,
   type SvidFields,
@@ -308,4 +309,30 @@ test('a message beyond 4 MiB, or one that is none, ends the stream and is not ta
   const next = gateway();
   api.say(next);
   await until('the next', () => leaf(source) === leafOf(next));
+});
+
+test('our own Workload API server gives our own client an identity, and one that it refuses later is used no more', async () => {
+  using state = temporaryDirectory();
+  await using server = await serveTestWorkload();
+  const { clock, id } = server;
+  const log = createLog({ level: 'error', write: () => undefined, now: () => 0 });
+  await using source = openWorkloadApiIdentity({
+    socket: `unix://${server.path}`,
+    gatewayId: id,
+    hint: undefined,
+    sequence: new OwnSequence({ path: join(state.path, 'own-bundle.json'), last: 0n, clock, log }),
+    refreshHintSeconds: 300,
+    clock,
+    log,
+  });
+  await held(source);
+  assert.equal(source.svid.current()?.id, id);
+  assert.deepEqual(
+    source.bundle()?.x509Authorities.map(({ fingerprint }) => fingerprint),
+    [server.own.root.fingerprint],
+  );
+  server.refusal = 'quarantined';
+  server.changed();
+  await until('nothing to be held', () => source.svid.current() === undefined);
+  assert.equal(problemOf(source), 'workload-api-denied');
 });
