@@ -9,6 +9,7 @@ import { type AnyResource } from './document.ts';
 import { foreignIdProblem } from './fields.ts';
 import { limitsProblem, limitsWith } from './limits.ts';
 import { isShared, sharedPortProblem } from './shared-port.ts';
+import { identityProblem } from './workload-api.ts';
 import { type BindAddress, type Export, type Import, type Peer, type ResourceSet, type Route } from './values.ts';
 
 /** Documents as they were read, and which ones were meant: also those that could not be read, so that nobody misses them. */
@@ -49,6 +50,7 @@ export function checkResources(documents: ReadDocuments, problems: ProblemList):
   }
   const set: ResourceSet = { mesh, ...parts };
   checkOwnDomain(set, problems);
+  checkWorkloadApis(set, problems);
   checkListeners(set, problems);
   checkListenerLimits(set, problems);
   return set;
@@ -91,6 +93,19 @@ function checkOwnDomain({ mesh, peers, imports }: ResourceSet, problems: Problem
   for (const { listen } of imports.map(({ spec }) => spec)) {
     const found = listen?.caller.kind === 'as' ? foreignIdProblem(listen.caller.id, own, false) : undefined;
     if (listen !== undefined && found !== undefined) tell(problems, listen.origin, 'spec.listen.as', found);
+  }
+}
+
+function checkWorkloadApis({ mesh }: ResourceSet, problems: ProblemList): void {
+  const { gatewayId, identity: from, listeners, trustDomain } = mesh.spec;
+  for (const [index, { identity, origin }] of listeners.workloadApi.entries()) {
+    const path = `spec.listeners.workloadApi[${index}]`;
+    if (from.kind !== 'embedded') {
+      const message = 'expected identity.embedded beside it: only the embedded CA can issue SVIDs for workloads';
+      tell(problems, origin, path, `${message}, found identity.${from.kind}`);
+    }
+    const found = identityProblem(identity, trustDomain, gatewayId);
+    if (found !== undefined) tell(problems, origin, `${path}.identity`, found);
   }
 }
 
@@ -148,6 +163,9 @@ function checkListeners({ mesh, edges, imports }: ResourceSet, problems: Problem
   const all = [
     ...ours.map((address) => ({ address, origin: mesh.origin })),
     ...edges.map(({ spec, origin }) => ({ address: spec.address, origin })),
+    ...mesh.spec.listeners.workloadApi.map(({ path, origin }) => {
+      return { address: { kind: 'unix', path } as const, origin, path: 'spec.listeners.workloadApi' };
+    }),
     ...imports.flatMap(({ spec: { listen } }) =>
       listen === undefined ? [] : [{ address: listen.address, origin: listen.origin, path: 'spec.listen' }],
     ),
@@ -188,6 +206,11 @@ export function warningsOf(set: ResourceSet, stored: readonly string[] = []): re
     const { id } = listen.caller;
     if (!who.some((pattern) => matchesId(pattern, id)))
       tell(warnings, listen.origin, 'spec.listen.as', `"who" does not admit ${id}, so every connection is refused`);
+  }
+  for (const [index, { federatesWith, origin }] of set.mesh.spec.listeners.workloadApi.entries()) {
+    for (const peer of federatesWith === 'all' ? [] : federatesWith)
+      if (!peers.includes(peer))
+        tell(warnings, origin, `spec.listeners.workloadApi[${index}].federatesWith`, unknownPeer(peer, peers));
   }
   for (const each of set.exports) warnOfRules(each, peers, warnings);
   return warnings.sorted();

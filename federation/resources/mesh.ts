@@ -23,6 +23,7 @@ import { EMBEDDED_IDENTITY, identity } from './identity.ts';
 import { DEFAULT_LIMITS, meshLimits } from './limits.ts';
 import { bindTo, outboundListener } from './outbound-listener.ts';
 import { type MeshSpec, type OutboundListenerSpec } from './values.ts';
+import { workloadApi } from './workload-api.ts';
 
 const DEFAULTS = {
   directory: './state',
@@ -94,6 +95,7 @@ const listeners = object('the listeners', {
   outbound: defaulted(list(located(outboundListener)), []),
   status: optional(status),
   admin: optional(admin),
+  workloadApi: defaulted(list(workloadApi), []),
   dns: notEnforced,
 });
 
@@ -203,6 +205,7 @@ function listenersOf(written: Written<typeof listeners> | undefined, adminSocket
     outbound: (written?.outbound ?? []).map(({ value }) => value),
     status: written?.status ?? { kind: 'tcp', ...DEFAULTS.status },
     admin: written?.admin ?? { address: { kind: 'unix', path: adminSocket }, tokenFile: undefined },
+    workloadApi: written?.workloadApi ?? [],
   };
 }
 

@@ -50,6 +50,29 @@ export type IdentitySpec =
       readonly hint: string | undefined;
     };
 
+/** A socket of the Workload API, and who whoever may open it is. */
+export interface WorkloadApiSpec {
+  /** Absolute. */
+  readonly path: string;
+  readonly identity: SpiffeId;
+  readonly mode: 0o600 | 0o660;
+  /** Names or numbers; `undefined` leaves the gateway's own user and group. */
+  readonly owner: string | undefined;
+  readonly group: string | undefined;
+  readonly ttlMs: number;
+  readonly hint: string | undefined;
+  /** Names of the peers whose bundles the workload gets. */
+  readonly federatesWith: 'all' | readonly string[];
+  /** Life of a JWT-SVID; `undefined` switches the JWT profile off. */
+  readonly jwtTtlMs: number | undefined;
+  readonly limits: {
+    readonly connectionsMax: number;
+    readonly streamsMax: number;
+    readonly requestsPerSecondMax: number;
+  };
+  readonly origin: Origin;
+}
+
 export interface MeshSpec {
   readonly trustDomain: TrustDomain;
   /** Default `spiffe://<trust domain>/jumpgate`. */
@@ -67,6 +90,7 @@ export interface MeshSpec {
     readonly outbound: readonly OutboundListenerSpec[];
     readonly status: BindAddress;
     readonly admin: { readonly address: BindAddress; readonly tokenFile: string | undefined };
+    readonly workloadApi: readonly WorkloadApiSpec[];
   };
   readonly store:
     | { readonly kind: 'files'; readonly directory: string }

@@ -20,7 +20,7 @@ export interface Condition {
 /** A listener as bound: `address` is `host:port` with the real port, or `unix:PATH`. */
 export interface ListenerStatus {
   readonly name: string;
-  readonly kind: 'jump' | 'bundle' | 'outbound' | 'import' | 'edge' | 'status' | 'admin';
+  readonly kind: 'jump' | 'bundle' | 'outbound' | 'import' | 'edge' | 'status' | 'admin' | 'workload-api';
   readonly address: string;
   /** Whose calls it takes: a SPIFFE ID, `mutual-tls`, or `null` where that does not apply. */
   readonly caller: string | null;

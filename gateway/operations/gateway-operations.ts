@@ -35,6 +35,7 @@ import { type Lifecycle } from '../process/lifecycle.ts';
 import { type DataSide } from '../process/data-side.ts';
 import { type Peering } from '../process/peering.ts';
 import { type Instance } from '../process/state.ts';
+import { type WorkloadSockets } from '../process/workload-sockets.ts';
 import { type GatewaySample } from '../telemetry/sample.ts';
 import { acceptBundle, bundleText, importBundle } from './bundle-changes.ts';
 import { bundleConditions } from './bundle-conditions.ts';
@@ -66,6 +67,7 @@ export interface GatewayParts {
   readonly data: DataSide;
   readonly lifecycle: Lifecycle;
   readonly listeners: () => readonly ListenerStatus[];
+  readonly workloads: WorkloadSockets;
   readonly self: () => MeshIdentity;
   readonly stopped: AbortSignal;
   readonly clock: Clock;
@@ -155,7 +157,7 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): Omit<Gatewa
     startedAt: new Date(parts.startedAtMs).toISOString(),
     state: lifecycle.state,
     pending: lifecycle.pending,
-    listeners: parts.listeners(),
+    listeners: [...parts.listeners(), ...parts.workloads.statuses],
     processes: parts.data.processes(),
     peers: [...peersOf(parts), ...held],
     exports: [...snapshot.exports.values()].map((item) => exportStatus(snapshot, item, facts)),
@@ -320,5 +322,6 @@ function sampleOf(parts: GatewayParts): GatewaySample {
     ready: lifecycle.state === 'ready',
     storeAvailable: parts.storeAvailable(),
     ...identitySample(parts.identity, nowMs),
+    workloadApi: parts.workloads.sample,
   };
 }

@@ -117,6 +117,10 @@ export class Configuration {
 
 /** The Mesh document as it was at the start, but for the fields that take effect while running. */
 export function keepMesh(next: ResourceSet, running: ResourceSet): ResourceSet {
-  const { logLevel, linksPerPeer, drainMs } = next.mesh.spec;
-  return { ...next, mesh: { ...next.mesh, spec: { ...running.mesh.spec, logLevel, linksPerPeer, drainMs } } };
+  const { logLevel, linksPerPeer, drainMs, listeners, trustDomain } = next.mesh.spec;
+  const { spec } = running.mesh;
+  // Identities of a trust domain that waits for a restart cannot be issued yet.
+  const { workloadApi } = trustDomain === spec.trustDomain ? listeners : spec.listeners;
+  const kept = { ...spec, listeners: { ...spec.listeners, workloadApi } };
+  return { ...next, mesh: { ...next.mesh, spec: { ...kept, logLevel, linksPerPeer, drainMs } } };
 }

@@ -46,6 +46,7 @@ import { awaitSvid, knownBundle } from './own-identity.ts';
 import { startPeering } from './peering.ts';
 import { type Instance, openState } from './state.ts';
 import { withdrawTainted } from './withdraw-tainted.ts';
+import { WorkloadSockets } from './workload-sockets.ts';
 
 /** Beside the instance's other state; what the store says counts as well. */
 const DISTRUST_COPY_FILE = 'quarantine.json';
@@ -78,6 +79,7 @@ export interface ControlCore {
   readonly invites: InviteBook;
   readonly registration: Registration;
   readonly joins: JoinServer;
+  readonly workloads: WorkloadSockets;
 }
 
 /** Reads the documents and tries out the runtime; throws with every problem in its message. */
@@ -131,6 +133,7 @@ export async function openControlCore(
     control,
     invites,
     registration,
+    workloads: held.use(new WorkloadSockets({ ca, snapshots: control.snapshots, clock, log })),
     joins: held.use(new JoinServer({ invites, registration, tainted, clock, log, reach })),
   };
 }
@@ -181,6 +184,7 @@ export async function openControlPlane(
       clock,
     }),
   );
+  await core.workloads.apply(loaded.set.mesh.spec.listeners.workloadApi);
   const bound = { jump: parts.jump, bundle: shared ? parts.jump : bundle.address };
   const apply = async (set: ResourceSet): Promise<void> => {
     await files?.refresh();
@@ -239,13 +243,15 @@ async function openAdministration(
   ];
 }
 
-/** Takes documents into force; certificates first, since they can still be refused. */
+/** Takes documents into force; certificates and sockets first, since they can still be refused. */
 async function applyDocuments(
   { log, logLevel }: ControlPlaneOptions,
   { core, data }: ControlParts,
   set: ResourceSet,
 ): Promise<void> {
-  data.replaceCertificates(await readEdges(set.edges));
+  const edges = await readEdges(set.edges);
+  await core.workloads.apply(set.mesh.spec.listeners.workloadApi);
+  data.replaceCertificates(edges);
   await core.control.apply(set);
   log.level = logLevel ?? set.mesh.spec.logLevel;
   data.setLogLevel(log.level);

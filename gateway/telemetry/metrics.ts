@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 import { DISTRUST_KINDS } from '../../trust-bundles/distrust/target.ts';
 import { type CallCounts, type CallOutcome, type CallRow, LATENCY_BUCKETS } from './call-counts.ts';
-import { type GatewaySample, PEER_STATES, type PeerSample } from './sample.ts';
+import { type GatewaySample, PEER_STATES, type PeerSample, type WorkloadApiSample } from './sample.ts';
 
 /** What the metrics need; what can change is asked again each time. */
 export interface MetricsOptions {
@@ -155,6 +155,7 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     registers,
   });
   const memory = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory.', registers });
+  const fillWorkloads = workloadApiMetrics(registry);
   const peers = peerMetrics(registry);
   const ready = new Gauge({ name: 'jumpgate_ready', help: 'Whether the gateway is ready.', registers });
   return (): void => {
@@ -170,9 +171,34 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     reloads.reset();
     reloads.inc({ result: 'applied' }, now.reloads.applied);
     reloads.inc({ result: 'refused' }, now.reloads.refused);
+    fillWorkloads(now.workloadApi);
     for (const metric of Object.values(peers)) metric.reset();
     fillOwn(peers, now);
     for (const peer of now.peers) fillPeer(peers, peer);
+  };
+}
+
+/** Returns what shows a sample of the Workload API's sockets. */
+function workloadApiMetrics(registry: Registry): (sample: WorkloadApiSample) => void {
+  const registers = [registry];
+  const issued = new Counter({
+    name: 'jumpgate_workload_svids_issued_total',
+    help: 'SVIDs issued to workloads over the Workload API.',
+    labelNames: ['kind'],
+    registers,
+  });
+  const streams = new Gauge({ name: 'jumpgate_workload_api_calls', help: 'Workload API calls under way.', registers });
+  const turnedAway = new Counter({
+    name: 'jumpgate_workload_api_turned_away_total',
+    help: 'Workload API calls and connections over a limit.',
+    registers,
+  });
+  return (sample) => {
+    issued.reset();
+    issued.inc({ kind: 'x509' }, sample.x509Issued);
+    issued.inc({ kind: 'jwt' }, sample.jwtIssued);
+    streams.set(sample.streams);
+    setTotal(turnedAway, {}, sample.turnedAway);
   };
 }
 

@@ -36,6 +36,16 @@ export interface PeerSample {
   readonly resyncs: ReadonlyMap<string, number>;
 }
 
+/** The sockets of the Workload API; counters since the start. */
+export interface WorkloadApiSample {
+  readonly x509Issued: number;
+  readonly jwtIssued: number;
+  /** Calls under way. */
+  readonly streams: number;
+  /** Calls and connections that a limit turned away. */
+  readonly turnedAway: number;
+}
+
 /** The gateway. */
 export interface GatewaySample {
   readonly peers: readonly PeerSample[];
@@ -52,6 +62,7 @@ export interface GatewaySample {
   readonly svidNotAfterSeconds: number | undefined;
   /** Whether its source has something to complain of. */
   readonly identityFailing: boolean;
+  readonly workloadApi: WorkloadApiSample;
 }
 
 /** States of `jumpgate_peer_state`: one line each, of which one is 1. */

@@ -112,6 +112,7 @@ const MESH: Mesh = {
       outbound: [],
       status: LOOPBACK,
       admin: { address: LOOPBACK, tokenFile: undefined },
+      workloadApi: [],
     },
     store: { kind: 'files', directory: '/state' },
     linksPerPeer: 2,

@@ -28,6 +28,7 @@ function metricsOf(counts: MetricsOptions['counts']): ReturnType<typeof createMe
       storeAvailable: true,
       svidNotAfterSeconds: undefined,
       identityFailing: false,
+      workloadApi: { x509Issued: 0, jwtIssued: 0, streams: 0, turnedAway: 0 },
     }),
     counts,
   });

@@ -144,6 +144,7 @@ function sampled(changes: Partial<GatewaySample> = {}): GatewaySample {
     storeAvailable: false,
     svidNotAfterSeconds: 1_800,
     identityFailing: false,
+    workloadApi: { x509Issued: 7, jwtIssued: 8, streams: 2, turnedAway: 1 },
     ...changes,
   };
 }
@@ -212,6 +213,10 @@ test('a scrape shows the state of the gateway as it is now, and forgets peers th
     'jumpgate_store_available 0',
     'jumpgate_svid_not_after_seconds{peer="self"} 1800',
     'jumpgate_identity_failing 0',
+    'jumpgate_workload_svids_issued_total{kind="x509"} 7',
+    'jumpgate_workload_svids_issued_total{kind="jwt"} 8',
+    'jumpgate_workload_api_calls 2',
+    'jumpgate_workload_api_turned_away_total 1',
   ])
     assert.ok(text.includes(`${line}\n`), line);
   assert.ok(!/catalog_version\{[^}]*theirs/.test(text), 'what is not known shows no line');

@@ -76,7 +76,7 @@ export function jwtAuthorityOf(key: KeyObject): JwtAuthority {
 }
 
 /** The verifying key that an authority of a bundle is; `undefined` when its JWK cannot verify anything. */
-function jwtKeyOf({ keyId, jwk: text }: JwtAuthority): JwtKey | undefined {
+export function jwtKeyOf({ keyId, jwk: text }: JwtAuthority): JwtKey | undefined {
   const jwk = asRecord(parseJson(text)) ?? {};
   const key = importJwk(jwk);
   if (key === undefined) return undefined;
