@@ -123,6 +123,27 @@ test('rows that are lost, older, or of an earlier lifting lower no guard: they a
   assert.deepEqual(set.alarms(), []);
 });
 
+test('M5: what was lifted or over so long ago that it is forgotten lifts nothing when its row is put back', async () => {
+  const rig = distrustRig();
+  const { clock, store } = rig;
+  const key = keyOf(parseTarget('peer', 'eu'));
+  await using set = await openDistrust(rig);
+  const rows: string[] = [];
+  for (const untilMs of [undefined, START_MS + HOUR_MS]) {
+    for (let word = 0; word < 3; word += 1) await set.add(suspect('peer eu', { untilMs, reason: String(word) }));
+    if (untilMs === undefined) await set.lift(suspect('peer eu'), 'test');
+    rows.push((await store.get(key))?.value ?? '');
+  }
+  for (let day = 0; day < 31; day += 1) clock.advance(24 * HOUR_MS);
+  await until('all to be forgotten', async () => (await store.list('quarantine/')).length === 0);
+  await set.add(suspect('peer eu', { reason: 'now' }));
+  for (const row of rows) {
+    await store.put(key, row, 'any');
+    await until('the row to be whole', () => readsAs(store, key, 'now'));
+    assert.deepEqual(inForce(set), ['peer eu']);
+  }
+});
+
 async function readsAs(store: Store, key: string, reason: string): Promise<boolean> {
   return (await store.get(key))?.value.includes(`"reason":"${reason}"`) ?? false;
 }

@@ -108,7 +108,8 @@ export class DistrustSet implements AsyncDisposable {
     if (problem !== undefined) throw refused('distrust-malformed', `the reason: ${problem}`);
     if (untilMs !== undefined && untilMs <= nowMs) throw refused('distrust-malformed', 'its time is over already');
     const known = this.#records.get(key);
-    const revision = (known?.revision ?? 0) + 1;
+    // Above every record of this target that was ever forgotten: one of those, put back, lifts nothing (catalogue M5).
+    const revision = Math.max((known?.revision ?? 0) + 1, nowMs);
     this.#records.set(key, { kind, name, sinceMs: nowMs, untilMs, reason, by, revision, liftedMs: undefined });
     this.#unsaved.add(key);
     this.#words.set(key, this.#nextWord());

@@ -21,7 +21,7 @@ export interface DistrustEntry extends DistrustTarget {
 
 /** An entry, in force or lifted: of two records of one target the one with the higher revision is the newer. */
 export interface DistrustRecord extends DistrustEntry {
-  /** 0 for what could not be read: anything that can be is newer. */
+  /** Counted on from the time of the first word, in milliseconds. 0 for what could not be read: anything that can be is newer. */
   readonly revision: number;
   /** `undefined` while it is in force. */
   readonly liftedMs: number | undefined;
