@@ -1,5 +1,6 @@
 /** What the admin API serves: plain JSON values that the command line prints and the composition root supplies. */
 import { type LogLevel } from '../../base/log.ts';
+import { type OwnIdentityStatus } from './operations-identity.ts';
 
 /** Times are RFC 3339 strings, sequences decimal strings (they are 64-bit), and `null` stands for "not known (yet)". */
 export interface VersionInfo {
@@ -150,17 +151,6 @@ export interface GatewayProcessStatus {
   /** How the last one ended, as a phrase; `null` if none has. */
   readonly lastEnd: string | null;
   readonly connections: number;
-}
-
-/** Where the gateway's own identity comes from, and how it stands. */
-export interface OwnIdentityStatus {
-  readonly source: 'embedded' | 'files' | 'workloadApi';
-  /** A file, or an address. */
-  readonly from: string;
-  /** End of the SVID in use; `null` while there is none. */
-  readonly expiresAt: string | null;
-  /** Why it is not the newest, or why there is none; `null` when all is well. */
-  readonly message: string | null;
 }
 
 /** The tree that `jumpgate status` prints. */

@@ -1,6 +1,7 @@
 /** What status, conditions and metrics tell of the gateway's own identity. */
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
-import { type Condition, type OwnIdentityStatus } from '../admin/operations.ts';
+import { type Condition } from '../admin/operations.ts';
+import { type OwnIdentityStatus } from '../admin/operations-identity.ts';
 import { type GatewaySample } from '../telemetry/sample.ts';
 
 type Told = Pick<IdentitySource, 'svid' | 'status'>;
