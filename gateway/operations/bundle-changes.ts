@@ -11,7 +11,7 @@ import { readBundleMap, writeBundleMap } from '../../trust-bundles/bundle/map.ts
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type FetchBundle } from '../../trust-bundles/source/bundle-poll.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
-import { type BundleChange, type BundleSummary } from '../admin/operations.ts';
+import { type BundleChange, type BundleSummary } from '../admin/operations-bundles.ts';
 
 /** What the changes need. */
 export interface BundleChangeParts {

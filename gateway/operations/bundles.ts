@@ -7,7 +7,7 @@ import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type PollState } from '../../trust-bundles/source/bundle-poll.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
-import { type BundleStatus } from '../admin/operations.ts';
+import { type BundleStatus } from '../admin/operations-bundles.ts';
 import { authenticatingDomain } from './bundle-conditions.ts';
 
 /** What the view asks for beside the snapshot. */

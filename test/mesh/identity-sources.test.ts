@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { type BundleStatus } from '../../gateway/admin/operations.ts';
+import { type BundleStatus } from '../../gateway/admin/operations-bundles.ts';
 import {
   exported,
   federate,
