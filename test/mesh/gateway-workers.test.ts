@@ -256,21 +256,21 @@ test('when the verb returns, the calls of a removed peer are refused by every wo
   for (let index = 0; index < 20; index += 1) assert.notEqual((await call(listener, HOST)).status, 200);
 });
 
-test('a new SVID reaches every worker: links are replaced before theirs ends, and no call is lost', async () => {
+test('a new SVID reaches every worker: each proves it on its links before theirs ends, and no call is lost', async () => {
   await using held = new AsyncDisposableStack();
   const service = held.use(await http1Service());
   const { east, listener } = await both(service, held, (text) =>
     text.replace('embedded: {}', 'embedded: { svidTtl: 10s }'),
   );
   const links = async (): Promise<readonly string[]> =>
-    ((await east.ask('/v1/links')) as readonly { since: string; direction: string }[])
+    ((await east.ask('/v1/links')) as readonly { expiresAt: string; direction: string }[])
       .filter(({ direction }) => direction === 'outbound')
-      .map(({ since }) => since);
-  const first = (await links()).toSorted().at(-1) ?? '';
+      .map(({ expiresAt }) => expiresAt);
+  const lastEnd = (await links()).toSorted().at(-1) ?? '';
   await using calls = new SteadyCalls({ listener, host: HOST });
-  await until('every link to be a later one', async () => {
+  await until('every link to end later than any did', async () => {
     const now = await links();
-    return now.length >= 4 && now.every((since) => since > first);
+    return now.length >= 4 && now.every((end) => end > lastEnd);
   });
   await calls.more(50);
   const { 200: answered, ...others } = await calls.stop();
