@@ -6,6 +6,8 @@ import { jwkOf, jwtBundle, jwtBundles, jwtVerdict, testJwtKey, testToken, unread
 
 const key = testJwtKey('one');
 const bundles = jwtBundles(key);
+/** Of P-256: as r or s it is zero in disguise. */
+const ORDER = Buffer.from('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551', 'hex');
 
 test('H1, H2, H3: none, HMAC with the public key, and every algorithm off the list are refused by name', () => {
   const others = ['none', 'None', 'NONE', '', 'HS256', 'HS384', 'HS512', 'EdDSA', 'ES256K', 'es256', 'RS1', 'ES256 '];
@@ -60,6 +62,9 @@ test('H12: signatures of zeros, of other lengths and in DER are refused', () => 
         honest.subarray(32),
       ]),
     () => Buffer.alloc(64, 0xff),
+    () => Buffer.concat([ORDER, ORDER]),
+    (honest) => Buffer.concat([ORDER, honest.subarray(32)]),
+    (honest) => Buffer.concat([honest.subarray(0, 32), ORDER]),
   ];
   for (const signature of shapes) {
     assert.equal(jwtVerdict(testToken(key, 'ES256', { signature }), { bundles }), 'signature-invalid');
@@ -85,4 +90,14 @@ test('H12: malformed keys are passed over, and tokens under their name are refus
     assert.equal(jwtVerdict(testToken(key), { bundles: unread }), 'unknown-key');
   }
   assert.equal(jwtBundle('a.test', [jwkOf(testJwtKey('weak', { bits: 1024 }))]).jwtAuthorities.length, 0);
+  for (const text of ['', '{', 'null', '[]', '{"kty":"EC","kty":"RSA"}', '\ud800']) {
+    assert.equal(jwtVerdict(testToken(key), { bundles: unreadBundles([{ keyId: 'one', jwk: text }]) }), 'unknown-key');
+  }
+});
+
+test('H12: a key whose key_ops do not say verify is passed over', () => {
+  const published = (key_ops: unknown): number =>
+    jwtBundle('a.test', [{ ...jwkOf(key), key_ops }]).jwtAuthorities.length;
+  for (const operations of [undefined, ['verify'], ['sign', 'verify']]) assert.equal(published(operations), 1);
+  for (const operations of [['encrypt'], ['sign'], [], 'verify', null]) assert.equal(published(operations), 0);
 });

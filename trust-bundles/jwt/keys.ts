@@ -1,7 +1,7 @@
 /** JWT authorities as keys: which public JWKs count, and which of a bundle's could have signed a token. */
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 
-import { asRecord } from '../../base/brand.ts';
+import { asList, asRecord } from '../../base/brand.ts';
 import { parseJson } from '../../base/json.ts';
 import { type Bundle, type JwtAuthority } from '../bundle/bundle.ts';
 import { fitsAlgorithm, type JwtAlgorithm } from './algorithm.ts';
@@ -37,12 +37,16 @@ const RSA_EXPONENT_MIN = 3n;
 const RSA_EXPONENT_MAX = 2n ** 32n;
 /** Tried for a token without a key ID; a domain that rotates in order publishes two or three. */
 const KEYS_TRIED_MAX = 8;
+/** A memo by identity of an immutable value: it changes no answer, and goes when the bundle that it stands in goes. */
+const READY = new WeakMap<JwtAuthority, JwtKey | undefined>();
 
 /**
  * The public part of a JWK that can verify JWT-SVIDs: EC on P-256, P-384 or P-521 with its point on the curve, or RSA of
  * 2,048 to 8,192 bits. `undefined` for everything else, however malformed.
  */
 export function readPublicJwk(jwk: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> | undefined {
+  // RFC 7517 §4.3: whoever says what a key is for means nothing else.
+  if (jwk['key_ops'] !== undefined && asList(jwk['key_ops'])?.includes('verify') !== true) return undefined;
   const kept: Record<string, string> = {};
   for (const name of PUBLIC_MEMBERS.get(jwk['kty']) ?? []) {
     const value = jwk[name];
@@ -75,9 +79,14 @@ export function jwtAuthorityOf(key: KeyObject): JwtAuthority {
   return { keyId: fingerprintOf(publicKey), jwk: JSON.stringify({ crv, kty, x, y }) };
 }
 
-/** The verifying key that an authority of a bundle is; `undefined` when its JWK cannot verify anything. */
-export function jwtKeyOf({ keyId, jwk: text }: JwtAuthority): JwtKey | undefined {
-  const jwk = asRecord(parseJson(text)) ?? {};
+/** The verifying key that an authority of a bundle is, imported once; `undefined` when its JWK cannot verify anything. */
+export function jwtKeyOf(authority: JwtAuthority): JwtKey | undefined {
+  if (!READY.has(authority)) READY.set(authority, readKey(authority));
+  return READY.get(authority);
+}
+
+function readKey({ keyId, jwk: text }: JwtAuthority): JwtKey | undefined {
+  const jwk = tryParse(text);
   const key = importJwk(jwk);
   if (key === undefined) return undefined;
   const algorithm = jwk['alg'];
@@ -87,6 +96,15 @@ export function jwtKeyOf({ keyId, jwk: text }: JwtAuthority): JwtKey | undefined
     algorithm: typeof algorithm === 'string' ? algorithm : undefined,
     fingerprint: fingerprintOf(key),
   };
+}
+
+/** Bundles come from stores too, whose rows others may have written. */
+function tryParse(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return asRecord(parseJson(text)) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function importJwk(jwk: JsonWebKey): KeyObject | undefined {

@@ -30,8 +30,13 @@ export function rejected(code: JwtRejectionCode, message: string): JwtRejection 
   return { kind: 'rejected', code, message };
 }
 
-/** What a stranger wrote, short and escaped, for a message. */
+/** What a stranger wrote, short and in printable ASCII, for a message. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'none';
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 128)) : `a ${typeof value}`;
+  if (typeof value !== 'string') return `a ${typeof value}`;
+  // JSON leaves alone what turns a terminal's text around, for one.
+  return JSON.stringify(value.slice(0, 128)).replace(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
