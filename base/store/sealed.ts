@@ -8,6 +8,7 @@ import {
   type PutOutcome,
   type RemoveOutcome,
   type Row,
+  ROWS_MAX,
   type Store,
   VALUE_BYTES_MAX,
   type WatchListener,
@@ -28,12 +29,21 @@ const SEAL_BYTES = SEAL_PREFIX.length + MAC_CHARS + 1;
 /** The largest value of a sealed store: the seal takes its part of the engine's limit. */
 export const SEALED_VALUE_BYTES_MAX = VALUE_BYTES_MAX - SEAL_BYTES;
 
+/** How rows are sealed. */
+export interface SealOptions {
+  /** At least 32 bytes. */
+  readonly key: Uint8Array;
+  /** Whose rows they are: one of another store under the same key is not believed here. No NUL. */
+  readonly scope: string;
+  readonly log: Logger;
+}
+
 /**
- * Seals `store`: HMAC-SHA256 per row over key and value. A row whose seal is missing or wrong is logged and counts as
- * absent; it can be written over as such. A seal does not tell an old row put back from the newest: sequences in the
- * values do that. Disposes of `store`. Throws `seal-key-short` (source `config`) for a key below 32 bytes.
+ * Seals `store`: HMAC-SHA256 per row over scope, key and value. A row whose seal is missing or wrong is logged and counts
+ * as absent; it can be written over as such. A seal does not tell an old row put back from the newest: a remembered
+ * store does that. Disposes of `store`. Throws `seal-key-short` (source `config`) for a key below 32 bytes.
  */
-export function sealedStore(store: Store, key: Uint8Array, log: Logger): Store {
+export function sealedStore(store: Store, { key, scope, log }: SealOptions): Store {
   if (key.byteLength < SEAL_KEY_BYTES_MIN) {
     throw new JumpgateError(
       'seal-key-short',
@@ -41,17 +51,21 @@ export function sealedStore(store: Store, key: Uint8Array, log: Logger): Store {
       { source: 'config' },
     );
   }
-  return new SealedStore(store, createSecretKey(key), log);
+  return new SealedStore(store, createSecretKey(key), { scope, log });
 }
 
 class SealedStore implements Store {
   readonly #store: Store;
   readonly #key: KeyObject;
+  readonly #scope: string;
   readonly #log: Logger;
+  /** Versions of rows that were logged as broken, by key, so that each is logged once. */
+  readonly #broken = new Map<string, string>();
 
-  constructor(store: Store, key: KeyObject, log: Logger) {
+  constructor(store: Store, key: KeyObject, { scope, log }: Pick<SealOptions, 'scope' | 'log'>) {
     this.#store = store;
     this.#key = key;
+    this.#scope = scope;
     this.#log = log;
   }
 
@@ -91,14 +105,21 @@ class SealedStore implements Store {
     const mac = row.value.slice(SEAL_PREFIX.length, SEAL_PREFIX.length + MAC_CHARS);
     const value = row.value.slice(SEAL_BYTES);
     const framed = row.value.startsWith(SEAL_PREFIX) && row.value[SEAL_BYTES - 1] === '.';
-    if (framed && sameText(mac, this.#mac(row.key, value))) return { ...row, value };
+    if (framed && sameText(mac, this.#mac(row.key, value))) {
+      this.#broken.delete(row.key);
+      return { ...row, value };
+    }
+    if (this.#broken.get(row.key) === row.version || this.#broken.size >= ROWS_MAX) return undefined;
+    this.#broken.set(row.key, row.version);
     this.#log.error('store row ignored: its seal is missing or wrong', { key: row.key });
     return undefined;
   }
 
-  /** A key holds no NUL, so the two parts cannot run into each other. */
+  /** Scope and key hold no NUL, so the parts cannot run into each other. */
   #mac(key: string, value: string): string {
-    return createHmac('sha256', this.#key).update(`jumpgate-row-1\0${key}\0${value}`).digest('base64url');
+    return createHmac('sha256', this.#key)
+      .update(`jumpgate-row-1\0${this.#scope}\0${key}\0${value}`)
+      .digest('base64url');
   }
 }
 

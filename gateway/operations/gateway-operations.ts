@@ -2,6 +2,7 @@
 import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError } from '../../base/errors.ts';
 import { type LogRoot } from '../../base/log.ts';
+import { type StoreTrouble } from '../../base/store/remembered.ts';
 import { formatOrigin } from '../../base/origin.ts';
 import { type InviteBook } from '../../federation/peering/invites.ts';
 import { type MeshIdentity } from '../../federation/peering/invite.ts';
@@ -46,6 +47,7 @@ import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } 
 import { processConditions } from './processes.ts';
 import { quarantineConditions, quarantineCounts, quarantineOperations } from './quarantine.ts';
 import { peerSample } from './sample.ts';
+import { storeConditions } from './store.ts';
 import { issueWorkloadSvid } from './workload-svid.ts';
 
 /** The parts of a running gateway. */
@@ -54,6 +56,7 @@ export interface GatewayParts {
   readonly startedAtMs: number;
   readonly instance: Instance;
   readonly storeAvailable: () => boolean;
+  readonly storeTrouble: () => StoreTrouble | undefined;
   readonly identity: IdentitySource;
   readonly ca: EmbeddedCa | undefined;
   readonly bundles: BundleSet;
@@ -174,7 +177,8 @@ function statusOf(parts: GatewayParts, held: readonly PeerStatus[]): Omit<Gatewa
 /** Conditions of the snapshot that somebody must see to. */
 const ERRORS: ReadonlySet<string> = new Set(['BundleEmpty', 'BundleStale']);
 
-function conditionsOf({ bundles, clock, control, data, distrust, identity }: GatewayParts): readonly Condition[] {
+function conditionsOf(parts: GatewayParts): readonly Condition[] {
+  const { bundles, clock, control, data, distrust, identity } = parts;
   const resources = control.conditions.map(({ resource, type, message, origin }) => ({
     type,
     severity: ERRORS.has(type) ? ('error' as const) : ('warning' as const),
@@ -190,7 +194,8 @@ function conditionsOf({ bundles, clock, control, data, distrust, identity }: Gat
   const endpointOf = control.bundleEndpointOf.bind(control);
   const trust = bundleConditions({ snapshot: control.snapshots.current(), bundles, endpointOf, clock });
   const own = identityConditions(identity, control.snapshots.current().mesh);
-  return [...own, ...resources, ...trust, ...dials, ...processConditions(data), ...quarantineConditions(distrust)];
+  const kept = [...quarantineConditions(distrust), ...storeConditions(parts.storeTrouble(), clock.now())];
+  return [...own, ...resources, ...trust, ...dials, ...processConditions(data), ...kept];
 }
 
 function factsOf(parts: GatewayParts): PeerFacts {
@@ -321,6 +326,8 @@ function sampleOf(parts: GatewayParts): GatewaySample {
     quarantine: quarantineCounts(parts.distrust),
     ready: lifecycle.state === 'ready',
     storeAvailable: parts.storeAvailable(),
+    storeMended: parts.storeTrouble()?.mended ?? 0,
+    storeUnsaved: parts.storeTrouble()?.unsaved ?? 0,
     ...identitySample(parts.identity, nowMs),
     workloadApi: parts.workloads.sample,
   };

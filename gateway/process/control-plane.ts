@@ -11,6 +11,7 @@ import { parseJson } from '../../base/json.ts';
 import { type LogLevel, type LogRoot } from '../../base/log.ts';
 import { type BindServer, formatAddress } from '../../base/net/bind-server.ts';
 import { type ImportedCatalogue } from '../../federation/catalogue/imported.ts';
+import { type StoreTrouble } from '../../base/store/remembered.ts';
 import { InviteBook } from '../../federation/peering/invites.ts';
 import { PeerBook } from '../../federation/peering/peer-book.ts';
 import { Registration } from '../../federation/peering/registration.ts';
@@ -72,6 +73,7 @@ export interface ControlCore {
   readonly ca: EmbeddedCa | undefined;
   readonly instance: Instance;
   readonly storeAvailable: () => boolean;
+  readonly storeTrouble: () => StoreTrouble | undefined;
   readonly bundles: BundleSet;
   readonly peers: PeerBook;
   readonly distrust: DistrustSet;
@@ -127,6 +129,7 @@ export async function openControlCore(
     ca,
     instance,
     storeAvailable: () => state.storeAvailable(),
+    storeTrouble: () => state.storeTrouble(),
     bundles,
     peers,
     distrust,

@@ -11,7 +11,9 @@ import { type Logger } from '../../base/log.ts';
 import { writeFileAtomic } from '../../base/store/atomic-file.ts';
 import { openFileStore } from '../../base/store/files.ts';
 import { openRedisStore } from '../../base/store/redis.ts';
-import { sealedStore } from '../../base/store/sealed.ts';
+import { openRememberedStore, type StoreTrouble } from '../../base/store/remembered.ts';
+import { REVISION_BYTES_MAX } from '../../base/store/remembered-row.ts';
+import { SEALED_VALUE_BYTES_MAX, sealedStore } from '../../base/store/sealed.ts';
 import { openStateDirectory } from '../../base/store/state-directory.ts';
 import { type Store } from '../../base/store/store.ts';
 import { readSecretFile } from '../../base/store/secret-file.ts';
@@ -30,9 +32,16 @@ export interface Instance {
 export interface GatewayState extends OpenIdentity, AsyncDisposable {
   readonly store: Store;
   readonly instance: Instance;
-  /** Whether the store answered when it was last asked; files always do. */
+  /** Whether the store can be reached; files always can. */
   storeAvailable(): boolean;
+  /** What is amiss with a shared store; `undefined` for files. */
+  storeTrouble(): StoreTrouble | undefined;
 }
+
+/** In the state directory: what a shared store held when it was last heard, and what it must not lose or bring back. */
+const REMEMBERED_DIRECTORY = 'shared';
+/** Of what else is stored the first taker counts (invites), or is kept elsewhere as well (quarantine). */
+const LASTING = ['bundles/', 'peers/'];
 
 const INSTANCE_FILE = 'instance.json';
 const FILE_MODE = 0o600;
@@ -46,12 +55,7 @@ export async function openState(
 ): Promise<GatewayState> {
   await using held = new AsyncDisposableStack();
   const { directory } = spec.identity;
-  const availability = { store: true };
-  const onAvailability = (available: boolean): void => void (availability.store = available);
-  const store = held.use(await openStore(spec, { clock, log, onAvailability }));
-  const locked = spec.store.kind === 'files' && resolve(spec.store.directory) === resolve(directory);
-  // The store's directory is locked by the store; one of its own must not be shared by two processes either.
-  if (!locked) held.use(await openStateDirectory({ directory, clock }));
+  const { store, storeAvailable, storeTrouble } = await openStore(spec, { held, clock, log });
   const path = join(directory, INSTANCE_FILE);
   const last = await readInstance(path, log);
   const mustExist = last !== undefined;
@@ -59,32 +63,48 @@ export async function openState(
   held.use(identity);
   const instance = await nextBoot(path, last);
   const kept = held.move();
-  const storeAvailable = (): boolean => availability.store;
-  return { store, identity, ca, instance, storeAvailable, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  const dispose = (): Promise<void> => kept.disposeAsync();
+  return { store, storeAvailable, storeTrouble, identity, ca, instance, [Symbol.asyncDispose]: dispose };
 }
 
-interface StoreSurroundings {
+interface StateParts {
+  readonly held: AsyncDisposableStack;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly onAvailability: (available: boolean) => void;
 }
 
-async function openStore(spec: MeshSpec, surroundings: StoreSurroundings): Promise<Store> {
-  const { store } = spec;
-  const { clock, log } = surroundings;
-  switch (store.kind) {
-    case 'files':
-      return openFileStore({ directory: store.directory, clock, log });
+/** Opens the store, and locks the state directory with or without it: no two processes may share that. */
+async function openStore(
+  spec: MeshSpec,
+  { held, clock, log }: StateParts,
+): Promise<Pick<GatewayState, 'store' | 'storeAvailable' | 'storeTrouble'>> {
+  const { directory } = spec.identity;
+  const { store: from } = spec;
+  switch (from.kind) {
+    case 'files': {
+      const store = held.use(await openFileStore({ directory: from.directory, clock, log }));
+      if (resolve(from.directory) !== resolve(directory)) held.use(await openStateDirectory({ directory, clock }));
+      return { store, storeAvailable: () => true, storeTrouble: () => undefined };
+    }
     case 'redis': {
-      const key = await readSecretFile(store.sealKeyFile, 'sealKeyFile');
+      held.use(await openStateDirectory({ directory, clock }));
+      const local = held.use(await openFileStore({ directory: join(directory, REMEMBERED_DIRECTORY), clock, log }));
+      const key = Buffer.from(await readSecretFile(from.sealKeyFile, 'sealKeyFile'), 'utf8');
+      const { passwordFile } = from;
       const password =
-        store.passwordFile === undefined ? {} : { password: await readSecretFile(store.passwordFile, 'passwordFile') };
+        passwordFile === undefined ? {} : { password: await readSecretFile(passwordFile, 'passwordFile') };
       const prefix = `jumpgate:${spec.trustDomain}:`;
-      const redis = await openRedisStore({ url: store.url, prefix, ...surroundings, ...password });
-      return sealedStore(redis, Buffer.from(key, 'utf8'), log);
+      let available = false;
+      const onAvailability = (now: boolean): void => void (available = now);
+      const redis = held.use(await openRedisStore({ url: from.url, prefix, ...password, onAvailability, clock, log }));
+      const shared = sealedStore(redis, { key, scope: prefix, log });
+      const isLasting = (row: string): boolean => LASTING.some((each) => row.startsWith(each));
+      const valueBytesMax = SEALED_VALUE_BYTES_MAX - REVISION_BYTES_MAX;
+      const store = held.use(await openRememberedStore({ shared, local, valueBytesMax, isLasting, clock, log }));
+      return { store, storeAvailable: () => available, storeTrouble: () => store.trouble };
     }
     default:
-      return store satisfies never;
+      return from satisfies never;
   }
 }
 

@@ -136,6 +136,16 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     registers,
   });
   const store = new Gauge({ name: 'jumpgate_store_available', help: 'Whether the store answers.', registers });
+  const mended = new Counter({
+    name: 'jumpgate_store_rows_mended_total',
+    help: 'Rows that the shared store had lost or brought back in an older state, written again.',
+    registers,
+  });
+  const unsaved = new Gauge({
+    name: 'jumpgate_store_rows_unsaved',
+    help: 'Rows of the shared store that the disk of this machine does not take.',
+    registers,
+  });
   const quarantine = new Gauge({
     name: 'jumpgate_quarantine_entries',
     help: 'Quarantines in force.',
@@ -162,6 +172,8 @@ function gatewayMetrics(registry: Registry, { version, sample }: MetricsOptions)
     const now = sample();
     ready.set(now.ready ? 1 : 0);
     store.set(now.storeAvailable ? 1 : 0);
+    setTotal(mended, {}, now.storeMended);
+    unsaved.set(now.storeUnsaved);
     svidEnd.reset();
     setKnown(svidEnd, { peer: 'self' }, now.svidNotAfterSeconds);
     failing.set(now.identityFailing || now.svidNotAfterSeconds === undefined ? 1 : 0);

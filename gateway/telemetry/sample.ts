@@ -58,6 +58,9 @@ export interface GatewaySample {
   readonly quarantine: ReadonlyMap<string, number>;
   readonly ready: boolean;
   readonly storeAvailable: boolean;
+  /** Rows that a shared store had lost or brought back, since the start; and those that only memory holds. */
+  readonly storeMended: number;
+  readonly storeUnsaved: number;
   /** Until our own SVID ends; `undefined` while there is none. */
   readonly svidNotAfterSeconds: number | undefined;
   /** Whether its source has something to complain of. */

@@ -54,7 +54,7 @@ const engines: Readonly<Record<string, (held: AsyncDisposableStack) => Promise<O
     const server = held.use(await startRedis());
     return async () => {
       const options = { url: server.url, prefix: 'test:', clock: systemClock, log: silentLog };
-      return sealedStore(await openRedisStore(options), SEAL_KEY, silentLog);
+      return sealedStore(await openRedisStore(options), { key: SEAL_KEY, scope: 'test:', log: silentLog });
     };
   },
 };

@@ -9,6 +9,7 @@ import { openRedisStore } from '../../base/store/redis.ts';
 import { SEALED_VALUE_BYTES_MAX, sealedStore } from '../../base/store/sealed.ts';
 import { type Store, VALUE_BYTES_MAX } from '../../base/store/store.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { openSharedStore, SHARED_VALUE_BYTES_MAX } from '../support/shared-store.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 interface Rig extends AsyncDisposable {
@@ -49,7 +50,7 @@ function rig(open: () => Promise<Store>, resources: readonly (Disposable | Async
   };
 }
 
-const sealKey = new Uint8Array(32).fill(7);
+const seal = { key: new Uint8Array(32).fill(7), scope: 'test:', log: silentLog };
 
 for (const [name, engine] of Object.entries(engines)) {
   contract(name, VALUE_BYTES_MAX, engine);
@@ -57,11 +58,17 @@ for (const [name, engine] of Object.entries(engines)) {
     const inner = await engine();
     return {
       keepsRows: inner.keepsRows,
-      reopen: async () => sealedStore(await inner.reopen(), sealKey, silentLog),
+      reopen: async () => sealedStore(await inner.reopen(), seal),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
   });
 }
+
+contract('shared', SHARED_VALUE_BYTES_MAX, async () => {
+  const server = await startRedis();
+  const directory = temporaryDirectory();
+  return rig(() => openSharedStore(server.url, directory.path), [server, directory]);
+});
 
 function contract(name: string, valueBytesMax: number, engine: () => Promise<Rig>): void {
   void suite(`the ${name} store`, () => {

@@ -219,7 +219,7 @@ test('a user that may do nothing but what the docstring lists suffices, and a wr
 test('a row that was changed without the seal key counts as absent', async () => {
   await using server = await startRedis();
   await using opened = await open(server.url);
-  const sealed = sealedStore(opened.store, new Uint8Array(32).fill(1), silentLog);
+  const sealed = sealedStore(opened.store, { key: new Uint8Array(32).fill(1), scope: 'jg:', log: silentLog });
   await sealed.put('bundles/a', 'good', 'absent');
   await sealed.put('bundles/b', 'other', 'absent');
   const row = await opened.store.get('bundles/a');
@@ -236,9 +236,15 @@ test('a row that was changed without the seal key counts as absent', async () =>
   assert.equal(await sealed.get('bundles/b'), undefined, 'a sealed row under another key');
   assert.equal((await sealed.put('bundles/a', 'anew', 'absent')).kind, 'stored');
   assert.equal((await sealed.get('bundles/a'))?.value, 'anew');
-  const reader = sealedStore(opened.store, new Uint8Array(32).fill(2), silentLog);
-  assert.equal(await reader.get('bundles/a'), undefined);
-  assert.throws(() => sealedStore(memoryStore(), new Uint8Array(31), silentLog), {
+  for (const [byte, scope] of [
+    [2, 'jg:'],
+    [1, 'other:'],
+  ] as const) {
+    const reader = sealedStore(opened.store, { key: new Uint8Array(32).fill(byte), scope, log: silentLog });
+    assert.equal(await reader.get('bundles/a'), undefined, 'another key, or a row of another mesh under this one');
+  }
+  const short = { key: new Uint8Array(31), scope: 'jg:', log: silentLog };
+  assert.throws(() => sealedStore(memoryStore(), short), {
     code: 'seal-key-short',
     source: 'config',
   });

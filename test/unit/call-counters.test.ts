@@ -26,6 +26,8 @@ function metricsOf(counts: MetricsOptions['counts']): ReturnType<typeof createMe
       quarantine: new Map(),
       ready: true,
       storeAvailable: true,
+      storeMended: 0,
+      storeUnsaved: 0,
       svidNotAfterSeconds: undefined,
       identityFailing: false,
       workloadApi: { x509Issued: 0, jwtIssued: 0, streams: 0, turnedAway: 0 },
