@@ -150,7 +150,8 @@ test('M: a store that is away neither stops distrust nor loses it', async () => 
     await set.offer(THEIRS.bundle, { fetched: true });
     away = true;
     let told = 0;
-    using _watch = set.watch(() => (told += 1));
+    using held = new DisposableStack();
+    held.use(set.watch(() => (told += 1)));
     assert.equal(await codeOfOffer(set, empty), 'stored');
     assert.equal(told, 1);
     assert.deepEqual(set.get(domain)?.x509Authorities, []);
