@@ -38,6 +38,19 @@ test('a new CA vouches for the gateway and for workloads, in a directory for its
   assert.equal((await stat(state.directory)).mode & 0o777, 0o700);
 });
 
+test('a clock that moves on at every look keeps no new CA from its first root', async () => {
+  await using state = await caRig();
+  const { clock } = state;
+  let looks = 0;
+  const restless = {
+    now: () => clock.now() + (looks += 1),
+    monotonic: () => clock.monotonic(),
+    after: (delayMs: number, action: () => void) => clock.after(delayMs, action),
+  };
+  await using ca = await state.open({ clock: restless });
+  assert.equal(verdict(ca.svid.current(), ca.bundle(), restless.now()), gatewayId);
+});
+
 test('reserved and foreign ids, the bare domain and long lives are refused', async () => {
   await using state = await caRig();
   const other = parseSpiffeId('spiffe://us.test/ns/jumpgate/sa/gateway');

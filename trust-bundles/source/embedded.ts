@@ -323,9 +323,11 @@ class FileCa implements EmbeddedCa {
       const signer = kept.some((root) => root.phase !== 'retired') ? [] : [this.#create('active')];
       await this.#publish({ roots: [...kept, ...signer] });
     }
-    const step = nextStep(this.#set.roots, this.#times());
+    // Of one time: read again a millisecond later, a step that is due now would be one that is due then.
+    const times = { ...this.#times(), nowMs };
+    const step = nextStep(this.#set.roots, times);
     if (step.atMs > nowMs) {
-      if (nextJwtStep(this.#set.jwtKeys, this.#times()).atMs <= nowMs) await this.#publish({});
+      if (nextJwtStep(this.#set.jwtKeys, times).atMs <= nowMs) await this.#publish({});
       return;
     }
     if (step.kind === 'create') {
