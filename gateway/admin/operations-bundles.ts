@@ -13,6 +13,14 @@ export interface BundleStatus {
     /** `active` signs now; `published` only verifies (a root to come, or one that goes). */
     readonly state: 'active' | 'published';
   }[];
+  /** Keys that sign JWT-SVIDs. Of a peer's they say no more than that they are published. */
+  readonly jwtKeys: readonly {
+    readonly keyId: string;
+    /** `prepared` signs next, `active` now, `retired` no more. */
+    readonly state: 'prepared' | 'active' | 'retired' | 'published';
+    readonly publishedAt: string | null;
+    readonly notAfter: string | null;
+  }[];
   /** The earliest end of an authority. */
   readonly notAfter: string | null;
   /** How it comes here: `link`, `https_spiffe` or `https_web`, from `endpoint`; `null` for our own. */

@@ -1,6 +1,7 @@
 /** What the admin API serves: plain JSON values that the command line prints and the composition root supplies. */
 import { type LogLevel } from '../../base/log.ts';
 import { type OwnIdentityStatus } from './operations-identity.ts';
+import { type JwtOperations } from './operations-jwt.ts';
 import { type BundleChange, type BundleStatus } from './operations-bundles.ts';
 
 /** Times are RFC 3339 strings, sequences decimal strings (they are 64-bit), and `null` stands for "not known (yet)". */
@@ -140,7 +141,7 @@ export interface InviteRequest {
   readonly approve?: boolean;
 }
 
-/** An invite; the only value here that is a secret besides {@link IssuedSvid}. Never logged. */
+/** An invite; the only value here that is a secret besides {@link IssuedSvid} and JWT-SVIDs. Never logged. */
 export interface IssuedInvite {
   readonly id: string;
   readonly token: string;
@@ -308,7 +309,7 @@ export interface QuarantineAdded extends QuarantineStatus {
  * What a running gateway can be asked and told. Failures throw `JumpgateError`; its code crosses to the command line.
  * Codes with a meaning of their own: `peer-unknown`, `peer-declared` (YAML declares it; the message names the file).
  */
-export interface GatewayOperations {
+export interface GatewayOperations extends JwtOperations {
   version(): VersionInfo;
   status(): Promise<GatewayStatus>;
   peers(): Promise<readonly PeerStatus[]>;

@@ -14,6 +14,7 @@ import { failure, type Failure, failureOf } from './failure.ts';
 import { identityRoutes } from './identity.ts';
 import { importRoutes } from './imports.ts';
 import { inviteRoutes } from './invites.ts';
+import { jwtRoutes } from './jwt.ts';
 import { linkRoutes } from './links.ts';
 import { type GatewayOperations } from './operations.ts';
 import { peerRoutes } from './peers.ts';
@@ -60,6 +61,7 @@ export function adminRoutes(operations: GatewayOperations): readonly AdminRoute[
     linkRoutes,
     inviteRoutes,
     identityRoutes,
+    jwtRoutes,
     configRoutes,
     explainRoutes,
     quarantineRoutes,

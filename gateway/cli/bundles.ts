@@ -10,9 +10,11 @@ const COLUMNS: readonly Column[] = [
   { heading: 'PEER', member: 'peer' },
   { heading: 'TRUST-DOMAIN', member: 'trustDomain' },
   { heading: 'SEQUENCE', member: 'sequence' },
+  { heading: 'USE', member: 'authority.use' },
   { heading: 'STATE', member: 'authority.state' },
   { heading: 'FINGERPRINT', member: 'authority.fingerprint' },
   { heading: 'NOT-AFTER', member: 'authority.notAfter' },
+  { heading: 'PUBLISHED', member: 'authority.publishedAt', wide: true },
   { heading: 'STALE', member: 'stale' },
   { heading: 'PROFILE', member: 'profile', wide: true },
   { heading: 'ENDPOINT', member: 'endpoint', wide: true },
@@ -141,7 +143,13 @@ async function change(context: VerbContext, path: string, body: Readonly<Record<
 }
 
 function perAuthority(bundle: unknown): readonly Readonly<Record<string, unknown>>[] {
-  const authorities = listOf(bundle, 'authorities');
+  const roots = listOf(bundle, 'authorities').map((root) => ({ ...asRecord(root), use: 'x509' }));
+  const jwtKeys = listOf(bundle, 'jwtKeys').map((key) => ({
+    ...asRecord(key),
+    use: 'jwt',
+    fingerprint: memberOf(key, 'keyId'),
+  }));
+  const authorities = [...roots, ...jwtKeys];
   return (authorities.length === 0 ? [undefined] : authorities).map((authority) => ({
     ...asRecord(bundle),
     authority,

@@ -2,10 +2,11 @@
 import { openClient } from './client.ts';
 import { type CliIo, EXIT } from './io.ts';
 import { cell, formatOf, listOf, memberOf, print } from './output.ts';
+import { readToken } from './standard-input.ts';
 import { LIVE_OPTIONS, usage, type Verb } from './verb.ts';
 
 /** Far longer than a token with a few roots in it. */
-const TOKEN_BYTES_MAX = 256 * 1024;
+const TOKEN_CHARS_MAX = 256 * 1024;
 
 /** Redeems an invite and names each step. */
 export const joinVerb: Verb = {
@@ -53,17 +54,7 @@ async function tokenOf(operand: string, io: CliIo): Promise<string> {
     io.stderr.write('warning: a token given as argument is visible in ps; "join -" reads it from standard input\n');
     return operand;
   }
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of io.stdin) {
-    text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-    if (text.length > TOKEN_BYTES_MAX)
-      throw usage(`expected a token of at most ${TOKEN_BYTES_MAX} characters on standard input`);
-  }
-  const token = text.trim();
-  if (token === '')
-    throw usage('expected a token on standard input, found nothing: the invite before the pipe may have failed');
-  return token;
+  return readToken(io, TOKEN_CHARS_MAX, 'the invite before the pipe may have failed');
 }
 
 /** Accepts what openssl prints: upper case, with colons. */

@@ -1,4 +1,4 @@
-/** `jumpgate rotate`: a new root of the embedded CA. */
+/** `jumpgate rotate`: a new root, or JWT key, of the embedded CA. */
 import { openClient } from './client.ts';
 import { EXIT } from './io.ts';
 import { cell, type Column, formatOf, listOf, memberOf, print, table } from './output.ts';
@@ -20,11 +20,13 @@ export const rotateVerb: Verb = {
   operandsMax: 0,
   options: {
     ...LIVE_OPTIONS,
+    jwt: { help: 'rotate the key of JWT-SVIDs instead: the next one signs five refresh hints later, by itself' },
     force: { help: 'activate it although some peers do not hold it: their links break' },
     rehearse: { help: 'change nothing: say which peers and links would break now, and why; exit code 1 if any would' },
   },
   run: async (context) => {
     formatOf(context);
+    if (context.given.flag('jwt')) return rotateJwtKey(context);
     if (context.given.flag('rehearse')) return rehearse(context);
     const rotation = await (
       await openClient(context)
@@ -38,6 +40,22 @@ export const rotateVerb: Verb = {
     return EXIT.ok;
   },
 };
+
+async function rotateJwtKey(context: VerbContext): Promise<number> {
+  const { given } = context;
+  if (given.flag('force') || given.flag('rehearse')) throw usage('--jwt goes without --force and --rehearse');
+  const rotation = await (await openClient(context)).ask('POST', '/v1/jwt-keys/rotate', {});
+  const show = (path: string): string => cell(memberOf(rotation, path));
+  print(
+    context,
+    rotation,
+    () => `published: active ${show('activeKeyId')}, next ${show('nextKeyId')}, sequence ${show('sequence')}\n`,
+  );
+  const isNext = memberOf(rotation, 'nextKeyId') !== null;
+  const when = isNext ? `the next key signs from ${show('nextSignsAt')}` : 'the key that was published signs now';
+  context.io.stderr.write(`${when}; its predecessor is published for a day after that\n`);
+  return EXIT.ok;
+}
 
 async function rehearse(context: VerbContext): Promise<number> {
   if (context.given.flag('force')) throw usage('--rehearse changes nothing: give it without --force');

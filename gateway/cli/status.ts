@@ -39,8 +39,8 @@ function statusTree(status: unknown): string {
 }
 
 function branches(status: unknown): readonly Branch[] {
-  const rows = (path: string, leaf: (row: (member: string) => string) => string): readonly string[] =>
-    listOf(status, path).map((item) => leaf((member) => cell(asRecord(item)?.[member])));
+  const rows = (path: string, leaf: (of: (member: string) => string, row: unknown) => string): readonly string[] =>
+    listOf(status, path).map((item) => leaf((member) => cell(asRecord(item)?.[member]), item));
   return [
     {
       label: 'listeners',
@@ -67,9 +67,9 @@ function branches(status: unknown): readonly Branch[] {
     },
     {
       label: 'bundles',
-      leaves: rows('bundles', (of) =>
+      leaves: rows('bundles', (of, row) =>
         of('profile') === '-'
-          ? `${of('peer')} sequence ${of('sequence')}`
+          ? `${of('peer')} sequence ${of('sequence')}${jwtKeysIn(row)}`
           : `${of('peer')} sequence ${of('sequence')} by ${of('profile')}, fetched ${of('fetchedAt')}, next ${of('nextFetchAt')}, ${of('stale') === 'true' ? 'stale since' : 'stale at'} ${of('staleAt')}${of('message') === '-' ? '' : `: ${of('message')}`}`,
       ),
     },
@@ -88,6 +88,16 @@ function branches(status: unknown): readonly Branch[] {
     { label: 'config problems', leaves: listOf(status, 'config.lastReload.problems').map(cell) },
     { label: 'needs a restart', leaves: listOf(status, 'config.lastReload.needsRestart').map(cell) },
   ].filter(({ leaves }) => leaves.length > 0);
+}
+
+/** Of our own: which key signs tokens, and which are published beside it. */
+function jwtKeysIn(bundle: unknown): string {
+  return listOf(bundle, 'jwtKeys')
+    .map((key) => {
+      const of = (member: string): string => cell(memberOf(key, member));
+      return `, jwt key ${of('keyId').slice(0, 12)} ${of('state')}, published ${of('publishedAt')}`;
+    })
+    .join('');
 }
 
 function tree(all: readonly Branch[]): readonly string[] {

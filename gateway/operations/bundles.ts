@@ -7,6 +7,7 @@ import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type PollState } from '../../trust-bundles/source/bundle-poll.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
+import { type RootStatus } from '../../trust-bundles/source/embedded.ts';
 import { type BundleStatus } from '../admin/operations-bundles.ts';
 import { authenticatingDomain } from './bundle-conditions.ts';
 
@@ -19,6 +20,8 @@ export interface BundleFacts {
   readonly nowMs: number;
   /** Fingerprint of the root that signs now. */
   readonly activeRoot: string | undefined;
+  /** Ours; of others a bundle says only which there are. */
+  readonly ownJwtKeys: () => readonly RootStatus[];
 }
 
 /** Our own bundle, and that of every peer that has one, believed or not. */
@@ -28,7 +31,12 @@ export function bundleStatuses(snapshot: Snapshot, facts: BundleFacts): readonly
     const bundle = facts.held.get(peer.trustDomain);
     return bundle === undefined ? [] : [peerBundle(peer, bundle, facts)];
   });
-  return [...(own === undefined ? [] : [{ ...NO_SOURCE, ...contents(own, facts), peer: 'self' }]), ...peers];
+  return [
+    ...(own === undefined
+      ? []
+      : [{ ...NO_SOURCE, ...contents(own, facts), jwtKeys: jwtKeys(own, facts.ownJwtKeys()), peer: 'self' }]),
+    ...peers,
+  ];
 }
 
 /** The earliest end of a bundle's X.509 authorities, milliseconds since 1970. */
@@ -66,6 +74,18 @@ function contents(bundle: Bundle, { activeRoot }: BundleFacts): Contents {
   };
 }
 
+function jwtKeys({ jwtAuthorities }: Bundle, own: readonly RootStatus[]): BundleStatus['jwtKeys'] {
+  return jwtAuthorities.map(({ keyId }) => {
+    const known = own.find(({ fingerprint }) => fingerprint === keyId);
+    return {
+      keyId,
+      state: known?.phase ?? 'published',
+      publishedAt: toTime(known?.notBeforeMs),
+      notAfter: toTime(known?.notAfterMs),
+    };
+  });
+}
+
 function peerBundle({ name, trustDomain }: SnapshotPeer, bundle: Bundle, facts: BundleFacts): BundleStatus {
   const { held, nowMs } = facts;
   const poll = facts.poll(trustDomain);
@@ -75,6 +95,7 @@ function peerBundle({ name, trustDomain }: SnapshotPeer, bundle: Bundle, facts: 
   const refused = held.refusedOffer(trustDomain);
   return {
     ...contents(bundle, facts),
+    jwtKeys: jwtKeys(bundle, []),
     peer: name,
     profile: endpoint.kind,
     endpoint: endpoint.kind === 'link' ? null : endpoint.url,

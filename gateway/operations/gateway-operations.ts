@@ -43,6 +43,7 @@ import { bundleConditions } from './bundle-conditions.ts';
 import { bundleStatuses, earliestEndMs } from './bundles.ts';
 import { embeddedOnly } from './embedded.ts';
 import { identityConditions, identitySample, identityStatus } from './own-identity.ts';
+import { jwtOperations } from './jwt.ts';
 import { exportStatus, heldStatus, importStatuses, type PeerFacts, peerStatus } from './peers.ts';
 import { processConditions } from './processes.ts';
 import { quarantineConditions, quarantineCounts, quarantineOperations } from './quarantine.ts';
@@ -97,6 +98,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     get activeRoot(): string | undefined {
       return ca?.roots().find(({ phase }) => phase === 'active')?.fingerprint;
     },
+    ownJwtKeys: () => ca?.jwtKeys() ?? [],
   };
   const { bundles, stopped } = parts;
   const byHand = { snapshot, bundles, fetch: peering.fetch, stopped, log };
@@ -135,6 +137,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
       await data.refresh();
       return embeddedOnly(peering.rotation, 'has a root to rotate').rehearse(data.links());
     },
+    ...jwtOperations({ ca, snapshot, clock: parts.clock }),
     explain: async (request) => describeCall(snapshot(), request),
     ...quarantineOperations(parts),
     logLevel: () => log.level,

@@ -247,6 +247,10 @@ test('each change leaves an audit line, done or failed, and none with a token or
   await r.ask('POST', '/v1/join', JSON_TYPE, '{"token":"jg1.joining-secret"}');
   await r.ask('POST', '/v1/invites', JSON_TYPE, '{"peer":"eu","trustDomain":"eu.example"}');
   await r.ask('POST', '/v1/svids', JSON_TYPE, '{"id":"spiffe://us-east.example.org/web"}');
+  const jwt = { id: 'spiffe://us-east.example.org/web', audience: ['reports'] };
+  await r.ask('POST', '/v1/jwt-svids', JSON_TYPE, JSON.stringify(jwt));
+  await r.ask('POST', '/v1/jwt-svids/validate', JSON_TYPE, '{"token":"a.b.secret-token","audience":"reports"}');
+  await r.ask('POST', '/v1/jwt-keys/rotate', JSON_TYPE);
   await r.ask('GET', '/v1/status');
   const audit = r.log.lines.filter(([, message]) => message === 'admin action').map(([, , fields]) => fields);
   assert.deepEqual(
@@ -257,9 +261,11 @@ test('each change leaves an audit line, done or failed, and none with a token or
       ['join', '', 'done', undefined],
       ['invite', 'eu', 'done', undefined],
       ['svid-issue', 'spiffe://us-east.example.org/web', 'done', undefined],
+      ['jwt-svid-issue', 'spiffe://us-east.example.org/web', 'done', undefined],
+      ['jwt-key-rotate', '', 'done', undefined],
     ],
   );
-  assert.doesNotMatch(JSON.stringify(r.log.lines), /joining-secret|secret-token|PRIVATE/);
+  assert.doesNotMatch(JSON.stringify(r.log.lines), /joining-secret|secret-token|secret-signature|PRIVATE/);
 });
 
 test('a failure that is a bug shows no detail outside the log', async () => {

@@ -49,7 +49,7 @@ test('status prints a tree, and the same values as JSON and YAML', async () => {
   assert.equal(tree.code, 0);
   assert.match(tree.out, /mesh us-east \(us-east\.example\.org\) starting, pending: jump-listener/);
   assert.match(tree.out, /eu-west \(eu-west\.example\.org\) active, links 2 out 2 in, bundle 18446744073709551615/);
-  assert.match(tree.out, /├─ self sequence 7\n/);
+  assert.match(tree.out, /├─ self sequence 7, jwt key cdcdcdcdcdcd prepared, published 2026-01-02T03:04:05.000Z\n/);
   assert.match(tree.out, /eu-west sequence 7 by link, fetched \S+, next \S+, stale since \S+\n/);
   assert.match(tree.out, /└─ warning AwaitingBundle Peer\/eu-west/);
   assert.ok(!tree.out.includes('\u001b'), 'text of a peer steers no terminal');
@@ -67,7 +67,10 @@ test('tables have headings, and more columns when wide', async () => {
   assert.match(narrow, /^NAME +TRUST-DOMAIN +STATE/);
   assert.ok(!narrow.includes('GATEWAY-ID'));
   assert.match((await b.cli(['peers', '-o', 'wide'])).out, /GATEWAY-ID/);
-  assert.match((await b.cli(['bundles'])).out, new RegExp(`self +us-east.example.org +7 +active +${FINGERPRINT}`));
+  assert.match(
+    (await b.cli(['bundles'])).out,
+    new RegExp(`self +us-east.example.org +7 +x509 +active +${FINGERPRINT}`),
+  );
   for (const verb of ['exports', 'imports', 'links']) assert.equal((await b.cli([verb])).out, 'nothing\n');
 });
 

@@ -9,6 +9,12 @@ import {
   type RotationFinding,
 } from '../../gateway/admin/operations.ts';
 
+import {
+  type JwtSvidRequest,
+  type JwtSvidValidation,
+  type JwtSvidVerdict,
+} from '../../gateway/admin/operations-jwt.ts';
+
 const AT = '2026-01-02T03:04:05.000Z';
 export const FINGERPRINT = 'ab'.repeat(32);
 
@@ -40,6 +46,7 @@ const OWN_BUNDLE = {
   peer: 'self',
   sequence: '7',
   authorities: [{ fingerprint: FINGERPRINT, notAfter: AT, state: 'active' as const }],
+  jwtKeys: [{ keyId: 'cd'.repeat(32), state: 'prepared' as const, publishedAt: AT, notAfter: AT }],
   notAfter: AT,
   profile: null,
   endpoint: null,
@@ -174,6 +181,31 @@ export class RecordedOperations implements GatewayOperations {
       bundle: pem('CERTIFICATE'),
       expiresAt: AT,
     };
+  };
+
+  issueJwtSvid = async (request: JwtSvidRequest) => {
+    this.told.push(['issueJwtSvid', request]);
+    return { id: request.id, token: 'header.claims.secret-signature', expiresAt: AT };
+  };
+
+  validateJwtSvid = async (request: JwtSvidValidation): Promise<JwtSvidVerdict> => {
+    this.told.push(['validateJwtSvid', request]);
+    if (request.token.startsWith('bad')) return { verdict: 'refused', code: 'expired', message: 'until 1' };
+    const claims = { sub: 'spiffe://us-east.example.org/web', note: 'said \u202e by a stranger' };
+    const { audience } = request;
+    return {
+      verdict: 'valid',
+      id: claims.sub,
+      audience: [audience],
+      expiresAt: AT,
+      keyFingerprint: FINGERPRINT,
+      claims,
+    };
+  };
+
+  rotateJwtKey = async () => {
+    this.told.push(['rotateJwtKey', undefined]);
+    return { activeKeyId: 'one', nextKeyId: 'two', nextSignsAt: AT, sequence: '8' };
   };
 
   rotate = async (options: unknown) => {
