@@ -10,7 +10,10 @@ export interface BundleStatus {
     /** SHA-256 over the DER, lower-case hex. */
     readonly fingerprint: string;
     readonly notAfter: string;
-    /** `active` signs now; `published` only verifies (a root to come, or one that goes). */
+    /**
+     * Of our embedded CA: `active` signs now; `published` only verifies (a root to come, or one that goes). Of all others
+     * it says no more than that they are published.
+     */
     readonly state: 'active' | 'published';
   }[];
   /** Keys that sign JWT-SVIDs. Of a peer's they say no more than that they are published. */

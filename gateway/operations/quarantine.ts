@@ -52,11 +52,15 @@ export function quarantineOperations(
   };
 }
 
-/** What an operator must see to in the quarantine itself. */
+/** `Quarantined` while anything is distrusted, so that nobody looks elsewhere for the cause; and what is wrong with it. */
 export function quarantineConditions(distrust: DistrustSet): readonly Condition[] {
-  return distrust
+  const counts = [...quarantineCounts(distrust)].map(([kind, count]) => `${count} of kind ${kind}`);
+  const message = `calls and links are refused by hand, see jumpgate quarantine: ${counts.join(', ')}`;
+  const inForce: Condition = { type: 'Quarantined', severity: 'warning', subject: 'Quarantine', message };
+  const alarms = distrust
     .alarms()
-    .map((message) => ({ type: 'QuarantineDamaged', severity: 'error', subject: 'Quarantine', message }));
+    .map((alarm) => ({ type: 'QuarantineDamaged', severity: 'error' as const, subject: 'Quarantine', message: alarm }));
+  return [...(counts.length === 0 ? [] : [inForce]), ...alarms];
 }
 
 /** How many there are of each kind. */

@@ -219,7 +219,9 @@ export async function openControlPlane(
   const reload = (): void => void configuration.reload();
   held.use(await watchDirectory({ directory, onQuiet: reload, clock }));
   const at = listeners.map(({ name, address: where }) => `${name} ${where}`);
-  log.info('gateway is ready', { mesh: loaded.set.mesh.name, listeners: at });
+  const facts = { mesh: loaded.set.mesh.name, listeners: at };
+  if (identity.svid.current() === undefined) log.warn('gateway is up, and not ready without an svid', facts);
+  else log.info('gateway is ready', facts);
   return { operations, reload };
 }
 

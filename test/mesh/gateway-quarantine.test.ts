@@ -97,6 +97,8 @@ test('A32: a quarantined peer, domain or key loses links, calls and tunnels on a
     ...(await pair.open('good')),
   ];
   const linksOf = async (): Promise<number> => ((await west.ask('/v1/links')) as readonly unknown[]).length;
+  const quarantined = async (): Promise<readonly string[]> =>
+    (await west.status()).conditions.flatMap(({ type, message }) => (type === 'Quarantined' ? [message] : []));
   const back = async (): Promise<void> => {
     await allLinks(east, 0);
     await allLinks(west, 2);
@@ -114,9 +116,12 @@ test('A32: a quarantined peer, domain or key loses links, calls and tunnels on a
   ]) {
     await cutWithin(() => west.command('quarantine', ['add', ...target]), await everything());
     assert.equal(await linksOf(), 0);
+    const why = `calls and links are refused by hand, see jumpgate quarantine: 1 of kind ${target[0]}`;
+    assert.deepEqual(await quarantined(), [why]);
     assert.ok(!('200 ok' in (await answers(pair, 'good'))));
     if (target[0] === 'key') break;
     await west.command('quarantine', ['remove', ...target]);
+    assert.deepEqual(await quarantined(), []);
     await back();
   }
   const [{ name: key = '' } = {}] = JSON.parse(await west.command('quarantine', ['-o', 'json'])) as { name?: string }[];

@@ -52,6 +52,8 @@ test('WC-1: two meshes under gateway IDs of any path, one from SPIFFE_ENDPOINT_S
   const waiting = await east.until('the missing SVID to be told', ({ pending }) => pending.includes('svid'));
   assert.deepEqual([waiting.identity.source, waiting.identity.from], ['workloadApi', api.socket]);
   assert.ok(waiting.conditions.some(({ type, subject }) => type === 'IdentityMissing' && subject === 'Mesh/east'));
+  assert.match(east.stderr, /"gateway is up, and not ready without an svid"/);
+  assert.doesNotMatch(east.stderr, /"gateway is ready"/);
   const early = await east.run('invite', ['--peer', 'west', '--trust-domain', 'west.example']);
   assert.match(early.stderr, /own-bundle-unknown|expected the bundle of this mesh/);
 
