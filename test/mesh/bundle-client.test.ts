@@ -87,6 +87,9 @@ test('I12: every answer but a whole document with status 200 is refused with a c
   await assert.rejects(clientOf(coded.port).fetch(never), { code: 'http-malformed' });
   await using unasked = await rudeServer((_request, response) => response.writeHead(304).end());
   await assert.rejects(clientOf(unasked.port).fetch(never), { code: 'http-status' });
+  const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n';
+  await using switching = await rudeServer((request) => request.socket.write(upgrade));
+  await assert.rejects(clientOf(switching.port).fetch(never), { code: 'http-malformed' });
   await using raw = await rudeServer((request) => request.socket.end('HTTP/1.1 200 OK\r\nx y: z\r\n\r\n'));
   await assert.rejects(clientOf(raw.port).fetch(never), { code: 'http-malformed' });
 });

@@ -110,6 +110,10 @@ async function fetchOnce(options: FetchOptions, hop: Hop): Promise<Answer> {
   const etag = options.known?.url === url.href ? options.known.etag : undefined;
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      // Node says nothing of a call whose socket is gone already, nor of an answer that switches protocols.
+      const onClose = (): void => reject(malformed(url, 'the connection was closed'));
+      if (socket.closed) onClose();
+      else socket.once('close', onClose);
       const call = request({
         method: 'GET',
         path: `${url.pathname}${url.search}`,
