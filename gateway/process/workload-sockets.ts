@@ -140,7 +140,7 @@ export class WorkloadSockets implements AsyncDisposable {
     };
   }
 
-  #trustOf({ federatesWith, identity }: WorkloadApiSpec): WorkloadTrust {
+  #trustOf({ federatesWith }: WorkloadApiSpec): WorkloadTrust {
     const { snapshots } = this.#options;
     const own = (): Bundle => {
       const { bundles, tainted, trustDomain } = snapshots.current();
@@ -161,7 +161,7 @@ export class WorkloadSockets implements AsyncDisposable {
       own,
       federated,
       tainted: () => snapshots.current().tainted,
-      refusal: () => (distrustsId(snapshots.current().distrust, identity) ? 'it is quarantined' : undefined),
+      refusal: (id) => (distrustsId(snapshots.current().distrust, id) ? 'it is quarantined' : undefined),
       watch: (listener) => snapshots.watch(listener),
     };
   }

@@ -38,6 +38,8 @@ export interface WorkloadRig extends AsyncDisposable {
   federated: readonly Bundle[];
   ownBundle: Bundle;
   refusal: string | undefined;
+  /** Of others: as the above. */
+  refused: ReadonlySet<string>;
   signer: string;
   /** Thrown instead of issuing. */
   failure: Error | undefined;
@@ -74,6 +76,7 @@ export async function serveTestWorkload(options: WorkloadRigOptions = {}): Promi
     federated: [] as readonly Bundle[],
     ownBundle: { ...own.bundle, jwtAuthorities },
     refusal: undefined as string | undefined,
+    refused: new Set<string>() as ReadonlySet<string>,
     signer: 'first',
     failure: undefined as Error | undefined,
     tainted: new Set<string>() as ReadonlySet<string>,
@@ -89,7 +92,8 @@ export async function serveTestWorkload(options: WorkloadRigOptions = {}): Promi
     own: () => state.ownBundle,
     federated: () => state.federated,
     tainted: () => state.tainted,
-    refusal: () => state.refusal,
+    refusal: (asked: SpiffeId) =>
+      asked === id ? state.refusal : state.refused.has(asked) ? 'it is quarantined' : undefined,
     watch,
   };
   const mint = (audience: readonly string[]): ReturnType<typeof issueJwtSvid> => {

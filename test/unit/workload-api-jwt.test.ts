@@ -72,6 +72,18 @@ test('WS-7: an identity that gets nothing gets no token, no bundles and no verdi
   await assert.rejects(caller.unary(VALIDATE_JWT_SVID, request), /^Error: PERMISSION_DENIED/);
 });
 
+test('G7 WS-7: a token of an identity that is quarantined proves nothing, though its domain is believed', async () => {
+  await using rig = await serveTestWorkload();
+  using caller = callWorkloadApi(rig.path);
+  const stolen = parseSpiffeId('spiffe://us.test/ns/shop/sa/stolen');
+  const { keyId, privateKey: key } = rig.jwtKey;
+  const minted = { key, keyId, id: stolen, audience: [AUDIENCE], nowMs: rig.clock.now(), ttlMs: 300_000 };
+  const request = { audience: AUDIENCE, svid: issueJwtSvid(minted).token };
+  assert.equal((await caller.unary(VALIDATE_JWT_SVID, request)).spiffeId, stolen);
+  rig.refused = new Set([stolen]);
+  await assert.rejects(caller.unary(VALIDATE_JWT_SVID, request), /^Error: INVALID_ARGUMENT: .*it is quarantined/);
+});
+
 test('WS-8, WS-10: without a spiffe_id all identities come, which is the one, with its hint; by its name it comes too', async () => {
   await using rig = await serveTestWorkload({ hint: 'internal' });
   using caller = callWorkloadApi(rig.path);

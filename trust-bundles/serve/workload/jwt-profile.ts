@@ -68,10 +68,12 @@ function validated(
   if (svid === '') return refused('invalid-argument', 'expected a token in svid');
   const refusal = refusalOf(workload);
   if (refusal !== undefined) return refusal;
-  const { federated, own, tainted } = workload.trust;
+  const { federated, own, tainted, refusal: whyNot } = workload.trust;
   const bundles = new Map([own(), ...federated()].map((bundle) => [bundle.trustDomain, bundle]));
   const outcome = validateJwtSvid({ token: svid, audience, trust: { bundles, tainted: tainted() }, nowMs });
   if (outcome.kind === 'rejected') return refused('invalid-argument', `${outcome.code}: ${outcome.message}`);
+  const distrusted = whyNot(outcome.id);
+  if (distrusted !== undefined) return refused('invalid-argument', `expected a token of ${outcome.id}: ${distrusted}`);
   return { spiffeId: outcome.id, claims: claimsOf(outcome.claims) };
 }
 

@@ -13,8 +13,8 @@ export interface WorkloadTrust extends Watched {
   readonly federated: () => readonly Bundle[];
   /** SHA-256 of SubjectPublicKeyInfo, lower-case hex, of keys that vouch for nothing any more. */
   readonly tainted: () => ReadonlySet<string>;
-  /** Why this workload gets nothing now, such as a quarantine; `undefined` when it may. */
-  readonly refusal: () => string | undefined;
+  /** Why an identity gets nothing and proves nothing now, such as a quarantine; `undefined` when it may. */
+  readonly refusal: (id: SpiffeId) => string | undefined;
 }
 
 /** One identity, and what it is served from. */
@@ -28,7 +28,7 @@ export interface Workload {
 
 /** Why a workload is told nothing at all, if it is. */
 export function refusalOf({ id, trust }: Workload): Refused | undefined {
-  const reason = trust.refusal();
+  const reason = trust.refusal(id);
   return reason === undefined ? undefined : refused('permission-denied', `no identity for ${id}: ${reason}`);
 }
 
