@@ -8,6 +8,7 @@ import { silentLog } from '../../base/log.ts';
 import { memoryStore } from '../../base/store/memory.ts';
 import { type Store } from '../../base/store/store.ts';
 import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { writeBundleRow } from '../../trust-bundles/source/bundle-row.ts';
 import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { until } from '../support/gateways.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -79,17 +80,33 @@ test('I4 I5 I6 BC-13: what goes back, contradicts itself or loses its sequence i
   assert.equal(set.refusedOffer(domain), undefined, 'a good one ends what was said of a bad one');
 });
 
-test('I4: a row that goes back in a shared store is not believed', async () => {
+test('I4: a row that goes back in a shared store is not believed, and replaced at once', async () => {
   const store = memoryStore();
   await using set = await open(store);
   await set.offer(bundleOf(domain, [first], 5n));
   const [old] = await store.list('');
   assert.ok(old);
   await set.offer(bundleOf(domain, [first, second], 6n));
-  await store.put(old.key, old.value, (await store.get(old.key))?.version ?? 'absent');
-  await set.offer(testDomain('ap.example').bundle);
+  const newest = (await store.get(old.key))?.value;
+  await store.put(old.key, old.value, 'any');
+  await until('the newest to be stored again', async () => (await store.get(old.key))?.value === newest);
   assert.equal(set.get(domain)?.sequence, 6n);
   assert.equal(await codeOfOffer(set, bundleOf(domain, [first], 5n)), 'bundle-rollback');
+});
+
+test('I5: two replicas that hold different bundles of one sequence do not write over each other for ever', async () => {
+  const store = memoryStore();
+  await using set = await open(store);
+  await set.offer(bundleOf(domain, [first], 5n));
+  const [row] = await store.list('');
+  assert.ok(row);
+  const held = { bundle: bundleOf(domain, [second], 5n), refreshedAtMs: 0, restarts: 0 };
+  const other = await store.put(row.key, writeBundleRow(held), 'any');
+  // What it does of its own accord it has done when it has answered twice.
+  for (const name of ['ap.example', 'sa.example']) await set.offer(testDomain(name).bundle);
+  assert.ok(other.kind === 'stored');
+  assert.equal((await store.get(row.key))?.version, other.version);
+  assert.deepEqual(set.get(domain), bundleOf(domain, [first], 5n));
 });
 
 test('an operator who starts a domain anew is obeyed at every replica, and the old order does not come back', async () => {

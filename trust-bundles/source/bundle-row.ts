@@ -45,6 +45,13 @@ export function newerOf(held: HeldBundle | undefined, read: HeldBundle | undefin
   return { ...held, refreshedAtMs: read.refreshedAtMs };
 }
 
+/** Whether what was read goes back behind what is held. */
+export function isOlder(read: HeldBundle, held: HeldBundle): boolean {
+  if (held.restarts !== read.restarts) return held.restarts > read.restarts;
+  const outcome = mergeBundle(held.bundle, read.bundle);
+  return outcome.kind === 'refuse' && outcome.code !== 'bundle-conflict';
+}
+
 function count(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

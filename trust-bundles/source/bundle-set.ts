@@ -7,7 +7,7 @@ import { type Bundle } from '../bundle/bundle.ts';
 import { mergeBundle, sharedAuthority } from '../bundle/merge.ts';
 import { type Turnover, turnoverOf } from '../bundle/turnover.ts';
 import { tryTrustDomain, type TrustDomain } from '../identity/trust-domain.ts';
-import { type HeldBundle, newerOf, readBundleRow, writeBundleRow } from './bundle-row.ts';
+import { type HeldBundle, isOlder, newerOf, readBundleRow, writeBundleRow } from './bundle-row.ts';
 
 const ROW_PREFIX = 'bundles/';
 
@@ -238,9 +238,23 @@ export class BundleSet implements AsyncDisposable {
       }
       for (const { key, value } of rows) this.#take(key, value);
       if (!sameBundles(before, this.#held)) this.#tell();
+      for (const row of rows) await this.#correct(row);
     } catch (error) {
       this.#log.warn('changed bundles cannot be read from the store', { error: messageOf(error) });
     }
+  }
+
+  /**
+   * Writes over a row that is older than what is held: of a replica that did not know better. Not over one that only
+   * contradicts it, else two replicas that hold different bundles of one sequence would write for ever.
+   */
+  async #correct({ key, value, version }: Row): Promise<void> {
+    const read = this.#read(key, value);
+    const held = read && this.#held.get(read.bundle.trustDomain);
+    if (read === undefined || held === undefined || !isOlder(read, held)) return;
+    const { trustDomain, sequence } = read.bundle;
+    this.#log.error('a stored bundle is older than the one that is held, and is replaced', { trustDomain, sequence });
+    await this.#put(held, version);
   }
 
   #take(key: string, value: string): void {
