@@ -13,6 +13,9 @@ import { usage, type VerbContext } from './verb.ts';
 /** `spiffe` is a SPIFFE bundle document, which alone has sequence and JWT keys. */
 export type BundleFormat = 'spiffe' | AnchorFormat;
 
+/** What `--as` takes. */
+export const BUNDLE_FORMATS: readonly BundleFormat[] = ['spiffe', 'pem', 'der', 'pkcs7', 'pkcs12'];
+
 /** One X.509 authority. */
 export interface Anchor {
   /** SHA-256 of the certificate, lower-case hex. */
@@ -30,7 +33,6 @@ export interface BundleFile {
   readonly leftOut: number;
 }
 
-const FORMATS: readonly BundleFormat[] = ['spiffe', 'pem', 'der', 'pkcs7', 'pkcs12'];
 /** The most that a gateway takes of a bundle (SPIFFE documents; a map of several may be no larger either). */
 const FILE_BYTES_MAX = 900 * 1024;
 const PASSWORD_BYTES_MAX = 1024;
@@ -57,9 +59,9 @@ export async function bundleAs(context: VerbContext, format: BundleFormat, docum
 /** The format of `--as`, by default a SPIFFE document; throws `usage`. */
 export function bundleFormatOf({ given }: VerbContext): BundleFormat {
   const written = given.text('as') ?? 'spiffe';
-  const found = FORMATS.find((format) => format === written);
+  const found = BUNDLE_FORMATS.find((format) => format === written);
   if (found !== undefined) return found;
-  throw usage(`expected --as ${FORMATS.join(', ')}, found ${JSON.stringify(written)}`);
+  throw usage(`expected --as ${BUNDLE_FORMATS.join(', ')}, found ${JSON.stringify(written)}`);
 }
 
 /** The X.509 authorities of a SPIFFE bundle document. Throws `bundle-file` for what is none, a bundle map among it. */

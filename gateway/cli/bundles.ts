@@ -46,6 +46,7 @@ export const bundlesVerb: Verb = {
     fingerprint: { argument: 'SHA256[,...]', help: 'the roots that the bundle must hold, exactly; accept demands it' },
   },
   details: [
+    'list     one line per root: active signs now; published verifies, and of a peer no more than that is known',
     'show     prints a SPIFFE bundle document (PEER self: ours), without PEER the SPIFFE bundle map of all;',
     '         of a FILE (a path with a dot or slash in it) the format and the fingerprints',
     'export   writes the bundle of PEER (self: ours); other formats than spiffe hold the X.509 roots alone',

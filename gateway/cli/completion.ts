@@ -1,4 +1,5 @@
-/** `jumpgate completion`: verbs and options for a shell's Tab key. */
+/** `jumpgate completion`: verbs, their first words and options for a shell's Tab key. */
+import { BUNDLE_FORMATS } from './bundle-files.ts';
 import { EXIT } from './io.ts';
 import { usage, type Verb } from './verb.ts';
 
@@ -29,23 +30,32 @@ export const completionVerb: Verb = {
 };
 
 function bash(verbs: readonly Verb[]): string {
-  const cases = verbs.map(({ name, options }) => `    ${name}) words="${words(options)}" ;;\n`);
+  const cases = verbs.map(
+    (verb) => `    ${verb.name}) first="${firstWords(verb).join(' ')}" words="${words(verb.options)}" ;;\n`,
+  );
   return `_jumpgate() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" words
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" first="" words="--help"
   case "$previous" in
-    -f|--file|--out) COMPREPLY=($(compgen -d -- "$current")); return ;;
+    -f|--file) COMPREPLY=($(compgen -d -- "$current")); return ;;
+    --out|--token-file|--password-file) COMPREPLY=($(compgen -f -- "$current")); return ;;
+    --as) COMPREPLY=($(compgen -W "${BUNDLE_FORMATS.join(' ')}" -- "$current")); return ;;
     -o|--output) COMPREPLY=($(compgen -W "json yaml wide" -- "$current")); return ;;
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "${verbs.map(({ name }) => name).join(' ')}" -- "$current")); return
   fi
   case "\${COMP_WORDS[1]}" in
-${cases.join('')}    *) words="--help" ;;
-  esac
+${cases.join('')}  esac
+  if [ "$COMP_CWORD" -eq 2 ]; then words="$first $words"; fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
-complete -F _jumpgate jumpgate
+complete -o default -F _jumpgate jumpgate
 `;
+}
+
+/** What may follow the verb as it stands: the words of its usage line in lower case. */
+function firstWords({ operands }: Verb): readonly string[] {
+  return operands.match(/(?<![\w-])[a-z][a-z0-9-]*(?![\w-])/g) ?? [];
 }
 
 function words(options: Verb['options']): string {
@@ -56,13 +66,19 @@ function fish(verbs: readonly Verb[]): string {
   const names = verbs.map(
     ({ name, summary }) => `complete -c jumpgate -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}\n`,
   );
+  const first = verbs.flatMap((verb) =>
+    firstWords(verb).map(
+      (word) =>
+        `complete -c jumpgate -n '__fish_seen_subcommand_from ${verb.name}; and test (count (commandline -opc)) -eq 2' -a ${word}\n`,
+    ),
+  );
   const options = verbs.flatMap((verb) =>
     Object.entries(verb.options).map(
       ([option, { short, argument, help }]) =>
         `complete -c jumpgate -n '__fish_seen_subcommand_from ${verb.name}' -l ${option}${short === undefined ? '' : ` -s ${short}`}${argument === undefined ? '' : ' -r'} -d ${quoted(help)}\n`,
     ),
   );
-  return [...names, ...options].join('');
+  return [...names, ...first, ...options].join('');
 }
 
 function quoted(text: string): string {
