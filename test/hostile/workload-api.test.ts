@@ -15,6 +15,8 @@ import { until } from '../support/gateways.ts';
 import { testDomain } from '../support/trust.ts';
 import { callWorkloadApi, serveTestWorkload, SPREAD_MS, type WorkloadRig } from '../support/workload-api.ts';
 
+const LIST_SERVICES = { case: 'listServices', value: '' } as const;
+
 async function isServed(rig: WorkloadRig): Promise<void> {
   using caller = callWorkloadApi(rig.path);
   const stream = caller.stream(FETCH_X509_SVID, {});
@@ -61,6 +63,16 @@ test('a flood of calls is Unavailable beyond the rate, and the rate comes back',
       assert.match(String(outcome.reason), /UNAVAILABLE: more requests than this socket takes/);
   }
   assert.equal(rig.server.turnedAway(), 80);
+  rig.clock.advance(1_000);
+  await isServed(rig);
+});
+
+test('a flood of questions within one call is Unavailable beyond the rate, and the rate comes back', async () => {
+  await using rig = await serveTestWorkload({ limits: { requestsPerSecondMax: 10 } });
+  using caller = callWorkloadApi(rig.path);
+  const questions = Array.from({ length: 100 }, () => ({ messageRequest: LIST_SERVICES }));
+  await assert.rejects(caller.exchange(REFLECTION_V1, questions), /UNAVAILABLE: more requests than this socket takes/);
+  assert.equal(rig.server.turnedAway(), 1);
   rig.clock.advance(1_000);
   await isServed(rig);
 });

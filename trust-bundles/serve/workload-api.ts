@@ -216,10 +216,7 @@ class RpcServer implements WorkloadApiServer {
   }
 
   #problemWith(path: string, metadata: Metadata, entered: ReturnType<Admission['enter']>): Refused | undefined {
-    if (typeof entered === 'string') {
-      this.#turnedAway += 1;
-      return refused('unavailable', `more ${entered} than this socket takes`);
-    }
+    if (typeof entered === 'string') return this.#tooMany(entered);
     const { name, value } = SECURITY_HEADER;
     const values = metadata.get(name);
     if (!this.#needHeader.has(path) || (values.length === 1 && values[0] === value)) return undefined;
@@ -227,6 +224,11 @@ class RpcServer implements WorkloadApiServer {
       'invalid-argument',
       `expected the metadata ${name}: ${value}, which only a client of this API sends`,
     );
+  }
+
+  #tooMany(what: 'streams' | 'requests'): Refused {
+    this.#turnedAway += 1;
+    return refused('unavailable', `more ${what} than this socket takes`);
   }
 
   #register(rpc: Rpc): void {
@@ -282,8 +284,9 @@ class RpcServer implements WorkloadApiServer {
   #exchange({ path, answer }: AnsweringRpc): handleBidiStreamingCall<Buffer, Buffer> {
     return (call) => {
       call.on('data', (request: Buffer) => {
-        const outcome = this.#guarded(path, () => answer(request));
+        const outcome = this.#admission.ask() ? this.#guarded(path, () => answer(request)) : this.#tooMany('requests');
         if (outcome.kind === 'refused') {
+          call.pause();
           call.emit('error', statusOf(outcome));
           return;
         }

@@ -5,7 +5,7 @@ import { type Clock } from '../../../base/clock.ts';
 export interface AdmissionLimits {
   /** Calls under way, streams included. */
   readonly streamsMax: number;
-  /** Calls begun; twice as many in one burst. */
+  /** Calls begun, and further questions within them; twice as many in one burst. */
   readonly requestsPerSecondMax: number;
 }
 
@@ -34,9 +34,7 @@ export class Admission {
 
   /** Lets a call in, to be disposed of at its end, or says which limit it meets. */
   enter(): Disposable | 'streams' | 'requests' {
-    this.#fill();
-    if (this.#tokens < 1) return 'requests';
-    this.#tokens -= 1;
+    if (!this.ask()) return 'requests';
     if (this.#open >= this.#limits.streamsMax) return 'streams';
     this.#open += 1;
     let left = false;
@@ -47,6 +45,14 @@ export class Admission {
         if (this.#open === 0) this.#emptied?.resolve();
       },
     };
+  }
+
+  /** Whether one question more is within the rate: a call that goes on asking costs as much as many calls. */
+  ask(): boolean {
+    this.#fill();
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
   }
 
   /** Resolves when no call is under way. */
