@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 
 import { type BundleStatus } from '../../gateway/admin/operations-bundles.ts';
+import { type JwtSvidVerdict } from '../../gateway/admin/operations-jwt.ts';
 import { federate, GatewayProcess, mesh, MeshDirectory } from '../support/gateway-process.ts';
 
 const WEB = 'spiffe://east.example/ns/shop/sa/web';
@@ -70,6 +71,22 @@ test('a token that one mesh issued is valid at its peer, for its audience only, 
   await west.command('quarantine', ['remove', WEB]);
   await west.command('quarantine', ['add', 'peer', 'east']);
   assert.equal((await west.run('svid', ['validate', '--audience', 'reports', '-'], token)).code, 1);
+
+  await east.command('quarantine', ['add', 'key', key.keyId]);
+  await east.until('the distrusted key to leave the bundle', ({ bundles }) =>
+    bundles.some(({ jwtKeys, peer }) => peer === 'self' && jwtKeys.every(({ keyId }) => keyId !== key.keyId)),
+  );
+  assert.deepEqual(
+    (await keysOf(east, 'self')).map(({ state }) => state),
+    ['active'],
+    'the one that was next signs',
+  );
+  const stolen = (await east.ask('/v1/jwt-svids/validate', {
+    token: token.trim(),
+    audience: 'reports',
+  })) as JwtSvidVerdict;
+  assert.ok(stolen.verdict === 'refused');
+  assert.match(stolen.code, /^(key-tainted|unknown-key)$/);
 
   const signature = token.trim().split('.').at(-1) ?? '';
   const printed = await readFile(join(eastFiles.path, 'printed'), 'utf8');
