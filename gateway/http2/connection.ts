@@ -33,6 +33,8 @@ export interface ConnectionEvents {
   onGoing?(): void;
   /** Resets are above their share of the streams (only with a `resetShare` that is reported, at most once in 10 s). */
   onAbuse?(): void;
+  /** The other end has refused an exchange with ENHANCE_YOUR_CALM, before it answered. */
+  onCalm?(): void;
 }
 
 /** What every connection is given. */
@@ -249,6 +251,11 @@ export abstract class Connection implements StreamOwner, SendFlowOwner {
       default:
         verdict satisfies never;
     }
+  }
+
+  /** The other end has refused an exchange so. */
+  askedForCalm(): void {
+    this.#events.onCalm?.();
   }
 
   /** Forgets a stream; `how` is one of `CLOSED`. */

@@ -156,8 +156,10 @@ export class FrameDispatch {
       );
       return;
     }
+    const code = readRstStream(frame);
     connection.closeStream(stream, CLOSED.resetThere);
-    stream.receiver?.onReset(readRstStream(frame));
+    if (code === ERROR_CODE.enhanceYourCalm && !stream.hasHead) connection.askedForCalm();
+    stream.receiver?.onReset(code);
     // A server may refuse and give up what it likes; a client that does so costs us its requests (CVE-2023-44487).
     if (connection.isServer) connection.spend(connection.budget.reset());
   }

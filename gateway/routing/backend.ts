@@ -162,7 +162,9 @@ export class Backend {
       this.#keep(http1);
       this.#rest(exclusive, -1);
     } else {
-      const http2 = connectHttp2(socket, { ...options, limits: serviceHttp2(limits) });
+      // One that refuses calls so (Node's does when its session has used up its memory) goes on to: the next has another.
+      const onCalm = (): void => http2.finish();
+      const http2 = connectHttp2(socket, { ...options, limits: serviceHttp2(limits), onCalm });
       const timer = clock.after(CONNECT_TIMEOUT_MS, () => http2.destroy());
       // What it takes at once is known when its settings are in.
       await http2.ready.finally(() => timer[Symbol.dispose]());

@@ -34,6 +34,8 @@ export interface Http2SocketOptions {
   readonly onError?: (code: number, reason: string, byPeer: boolean) => void;
   /** See `ConnectionEvents.onAbuse`. */
   readonly onAbuse?: () => void;
+  /** See `ConnectionEvents.onCalm`. */
+  readonly onCalm?: () => void;
 }
 
 /** What a served connection is given. */
@@ -247,6 +249,10 @@ class Rim {
 
   onAbuse(): void {
     this.#options.onAbuse?.();
+  }
+
+  onCalm(): void {
+    this.#options.onCalm?.();
   }
 
   onGoing(): void {

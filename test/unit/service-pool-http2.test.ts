@@ -27,14 +27,21 @@ const RECEIVER: ResponseReceiver = {
 };
 
 /** A pool of one export whose backend answers nothing. */
-async function rig(own: ExportLimits, mesh: Partial<Limits> = {}) {
+async function rig(
+  own: ExportLimits,
+  mesh: Partial<Limits> = {},
+  onStream?: (stream: http2.ServerHttp2Stream) => unknown,
+) {
   const open = new Set<Socket>();
   const server = http2.createServer({ settings: { maxConcurrentStreams: 1_000 } });
   server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
   });
-  server.on('stream', (stream) => stream.on('error', () => undefined));
+  server.on('stream', (stream) => {
+    stream.on('error', () => undefined);
+    onStream?.(stream);
+  });
   const to: SnapshotExport = {
     name: 'web',
     protocol: 'http2',
@@ -116,4 +123,25 @@ test('a connection without calls is closed after its limit, and one with calls i
   pool.clock.advance(1_000);
   assert.equal(taken.connection.usable, false);
   await until('the connection to be closed', () => pool.open.size === 0);
+});
+
+test('a connection on which the service asks for calm takes no more calls, and those under way finish', async () => {
+  const streams: http2.ServerHttp2Stream[] = [];
+  await using pool = await rig({}, {}, (stream) => streams.push(stream));
+  const { connection, authority } = await pool.taken();
+  const ends: string[] = [];
+  const receiver = (name: string): ResponseReceiver => ({
+    ...RECEIVER,
+    onResponse: ({ status }, end) => void ends.push(`${name} ${status} ${end}`),
+    onReset: (code) => void ends.push(`${name} reset ${code}`),
+  });
+  for (const name of ['first', 'second']) connection.open({ ...headOf(), authority }, true, receiver(name));
+  await until('both at the service', () => streams.length === 2);
+  streams[0]?.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  await until('the refusal', () => ends.length === 1);
+  assert.deepEqual([ends[0], connection.usable], [`first reset ${http2.constants.NGHTTP2_ENHANCE_YOUR_CALM}`, false]);
+  assert.notEqual((await pool.taken()).connection, connection, 'the next call has another');
+  streams[1]?.respond({ ':status': 200 }, { endStream: true });
+  await until('the other answer', () => ends.length === 2);
+  assert.equal(ends[1], 'second 200 true');
 });
