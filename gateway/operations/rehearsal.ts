@@ -2,9 +2,18 @@
 import { type PeeringStatus } from '../../federation/peering/status.ts';
 import { type LinkStatus, type RotationFinding } from '../admin/operations.ts';
 
+/** A peer, and how it learns of a new root. */
+export interface RehearsedPeer {
+  readonly name: string;
+  /** Its issuer polls our bundle by itself, and may have missed the published root yet. */
+  readonly isAwaited: boolean;
+  /** It has no gateways that could say anything. */
+  readonly isAlone: boolean;
+}
+
 /** What a rehearsal looks at. */
 export interface RehearsedRotation {
-  readonly peers: readonly string[];
+  readonly peers: readonly RehearsedPeer[];
   readonly peering: (peer: string) => PeeringStatus | undefined;
   readonly links: readonly LinkStatus[];
   /** Sequence of our newest bundle, with which the root to come is published, or will be. */
@@ -22,7 +31,10 @@ export function rehearseRotation(rotation: RehearsedRotation): readonly Rotation
   return [...peers, ...rotation.links.flatMap((link) => linkFinding(link) ?? [])];
 }
 
-function peerFinding(rotation: RehearsedRotation, peer: string): RotationFinding | undefined {
+function peerFinding(
+  rotation: RehearsedRotation,
+  { name: peer, isAwaited, isAlone }: RehearsedPeer,
+): RotationFinding | undefined {
   const { sequence, isPublished } = rotation;
   const { theyHoldOurBundleSequence: held, state = 'connecting' } = rotation.peering(peer) ?? {};
   const found = (code: RotationFinding['code'], message: string): RotationFinding => ({
@@ -31,6 +43,10 @@ function peerFinding(rotation: RehearsedRotation, peer: string): RotationFinding
     code,
     message,
   });
+  if (isAwaited) {
+    return found('bundle-behind', 'its issuer polls our bundle by itself, and five refresh hints are not over yet');
+  }
+  if (isAlone && held === undefined) return undefined;
   if (state !== 'active') {
     return found(
       'peer-silent',

@@ -1,8 +1,12 @@
 /** Rotation of the embedded root: a new root is published beside the old one, and signs once the peers hold it. */
+import { type Clock } from '../../base/clock.ts';
 import { JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { type PeeringStatus } from '../../federation/peering/status.ts';
-import { type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { type PeerSpec } from '../../federation/resources/values.ts';
+import { type SnapshotPeer, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
+import { fetchedByAllAtMs } from '../../trust-bundles/rotation/phase.ts';
+import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { type LinkStatus, type RotationRehearsal, type RotationStatus } from '../admin/operations.ts';
 import { rehearseRotation } from './rehearsal.ts';
@@ -12,6 +16,9 @@ export interface RotationOptions {
   readonly ca: EmbeddedCa;
   readonly snapshots: SnapshotSource;
   readonly peering: (peer: string) => PeeringStatus | undefined;
+  /** Where a peer's own bundle comes from. */
+  readonly endpointOf: (trustDomain: TrustDomain) => PeerSpec['bundleEndpoint'];
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -35,7 +42,11 @@ export class Rotation {
     const { ca, peering, snapshots } = this.#options;
     const next = this.#prepared() ?? null;
     const sequence = ca.bundle().sequence ?? 0n;
-    const peers = [...snapshots.current().peers.keys()];
+    const peers = [...snapshots.current().peers.values()].map((peer) => ({
+      name: peer.name,
+      isAwaited: this.#isAwaited(peer),
+      isAlone: peer.gateways.length === 0,
+    }));
     const findings = rehearseRotation({ peers, peering, links, sequence, isPublished: next !== null });
     const activeFingerprint = this.#active();
     return { activeFingerprint, nextFingerprint: next, sequence: String(sequence), findings };
@@ -84,12 +95,30 @@ export class Rotation {
     return this.#options.ca.roots().find(({ phase }) => phase === 'prepared')?.fingerprint;
   }
 
-  /** Peers that have not said that they hold our newest bundle. */
+  /** Peers that have not said that they hold our newest bundle, or cannot say it and had too little time to fetch it. */
   #behind(): readonly string[] {
     const newest = this.#options.ca.bundle().sequence ?? 0n;
-    return [...this.#options.snapshots.current().peers.keys()].filter((peer) => {
-      const held = this.#options.peering(peer)?.theyHoldOurBundleSequence;
-      return held === undefined || held < newest;
+    const behind = [...this.#options.snapshots.current().peers.values()].filter((peer) => {
+      if (this.#isAwaited(peer)) return true;
+      const held = this.#options.peering(peer.name)?.theyHoldOurBundleSequence;
+      return held === undefined ? peer.gateways.length > 0 : held < newest;
     });
+    return behind.map(({ name }) => name);
   }
+
+  /** Whether somebody of the peer's mesh who says nothing may not have polled the root that is published yet. */
+  #isAwaited(peer: SnapshotPeer): boolean {
+    const published = this.#options.ca.roots().find(({ phase }) => phase === 'prepared');
+    if (published === undefined || !pollsByItself(peer, this.#options.endpointOf(peer.trustDomain))) return false;
+    const { refreshHintSeconds = 0 } = this.#options.ca.bundle();
+    return this.#options.clock.now() < fetchedByAllAtMs(published.phaseSinceMs, refreshHintSeconds);
+  }
+}
+
+/**
+ * Whether the peer's trust domain has an issuer beside its gateways, such as a SPIRE server: it polls our bundle by
+ * itself, and over https_spiffe it cannot do so any more once our SVID is under a root that it has missed.
+ */
+function pollsByItself({ gatewayId, gateways }: SnapshotPeer, endpoint: PeerSpec['bundleEndpoint']): boolean {
+  return gateways.length === 0 || (endpoint.kind === 'https_spiffe' && endpoint.spiffeId !== gatewayId);
 }

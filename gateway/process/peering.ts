@@ -75,7 +75,15 @@ export async function startPeering(options: PeeringOptions): Promise<Peering> {
     }),
   );
   const rotation =
-    ca && new Rotation({ ca, snapshots: control.snapshots, peering: (peer) => supervisor.status(peer), log });
+    ca &&
+    new Rotation({
+      ca,
+      snapshots: control.snapshots,
+      peering: (peer) => supervisor.status(peer),
+      endpointOf: (domain) => control.bundleEndpointOf(domain),
+      clock,
+      log,
+    });
   held.use(
     await servePeering({
       socketPath: runtime.serverSocket,

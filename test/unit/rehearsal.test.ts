@@ -25,7 +25,8 @@ const link = (reproves: boolean): LinkStatus => ({
 });
 
 function rehearsed(status: PeeringStatus | undefined, isPublished = true, links: readonly LinkStatus[] = []) {
-  return rehearseRotation({ peers: ['eu'], peering: () => status, links, sequence: 8n, isPublished });
+  const eu = { name: 'eu', isAwaited: false, isAlone: false };
+  return rehearseRotation({ peers: [eu], peering: () => status, links, sequence: 8n, isPublished });
 }
 
 test('nothing breaks when every peer holds the newest bundle and every link can be re-proved', () => {

@@ -12,6 +12,7 @@ import {
   activeRoot,
   type DueStep,
   dropSpent,
+  fetchedByAllAtMs,
   HINTS_BEFORE_USE,
   nextStep,
   type PhasedRoot,
@@ -60,7 +61,7 @@ export function nextJwtStep(keys: readonly JwtSigningKey[], times: PhaseTimes): 
   const prepared = preparedRoot(keys);
   const step = nextStep(keys, times);
   if (prepared === undefined || activeRoot(keys) === undefined) return step;
-  const activateAtMs = prepared.phaseSinceMs + HINTS_BEFORE_USE * times.refreshHintSeconds * 1000;
+  const activateAtMs = fetchedByAllAtMs(prepared.phaseSinceMs, times.refreshHintSeconds);
   if (step.kind === 'drop' && step.atMs < activateAtMs) return step;
   return { kind: 'activate', atMs: activateAtMs };
 }

@@ -42,6 +42,11 @@ export interface DueStep {
   readonly atMs: number;
 }
 
+/** When everybody who polls our bundle holds a key that was published at `sinceMs`, milliseconds since 1970. */
+export function fetchedByAllAtMs(sinceMs: number, refreshHintSeconds: number): number {
+  return sinceMs + HINTS_BEFORE_USE * refreshHintSeconds * 1000;
+}
+
 /** The root that signs. */
 export function activeRoot<R extends PhasedRoot>(roots: readonly R[]): R | undefined {
   return roots.find((root) => root.phase === 'active');
@@ -84,7 +89,7 @@ export function nextStep(roots: readonly PhasedRoot[], { nowMs, refreshHintSecon
   const active = activeRoot(roots);
   if (active === undefined) return { kind: prepared === undefined ? 'create' : 'activate', atMs: nowMs };
   const lifeMs = active.notAfterMs - active.notBeforeMs;
-  const isFetchedAtMs = (prepared?.phaseSinceMs ?? 0) + HINTS_BEFORE_USE * refreshHintSeconds * 1000;
+  const isFetchedAtMs = fetchedByAllAtMs(prepared?.phaseSinceMs ?? 0, refreshHintSeconds);
   const latestMs = active.notAfterMs - lifeMs / 8;
   const successor: DueStep =
     prepared === undefined
