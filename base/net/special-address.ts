@@ -14,6 +14,8 @@ const UNUSABLE: readonly Range[] = [
   ['169.254.0.0', 16, 'link-local'],
   ['100.100.100.200', 32, 'a metadata service'],
   ['168.63.129.16', 32, 'a metadata service'],
+  // IETF protocol assignments (RFC 6890); Oracle's metadata service is in it.
+  ['192.0.0.0', 24, 'reserved'],
   ['224.0.0.0', 4, 'multicast'],
   ['240.0.0.0', 4, 'reserved'],
   ['::', 128, 'unspecified'],

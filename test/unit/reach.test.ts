@@ -32,6 +32,7 @@ test('loopback, link-local, metadata, unspecified, translated and our own addres
     ['fe80::1%eth0', 'link-local'],
     ['fd00:ec2::254', 'a metadata service'],
     ['100.100.100.200', 'a metadata service'],
+    ['192.0.0.192', 'reserved'],
     ['224.0.0.1', 'multicast'],
     ['255.255.255.255', 'reserved'],
     ['64:ff9b::7f00:1', 'a translated IPv4 address'],
