@@ -41,7 +41,7 @@ function writer(directory: string, writes: string, shell?: string): Writer {
   return { child, line: async () => String((await lines.next()).value), kill, [Symbol.asyncDispose]: kill };
 }
 
-test('a store killed while writing holds the old row or the new one, and the next start is not refused', async () => {
+test('L2: a store killed while writing holds the old row or the new one, and the next start is not refused', async () => {
   using directory = temporaryDirectory();
   for (let round = 1; round <= 5; round += 1) {
     await using child = writer(directory.path, 'Infinity');
@@ -57,7 +57,7 @@ test('a store killed while writing holds the old row or the new one, and the nex
   }
 });
 
-test('a second process on the state directory is refused with the pid of the first', async () => {
+test('L7: a second process on the state directory is refused with the pid of the first', async () => {
   using directory = temporaryDirectory();
   await using child = writer(directory.path, '0');
   assert.equal(await child.line(), 'open');
@@ -103,7 +103,7 @@ test('a state directory whose path is longer than a socket may have is locked as
   assert.equal((await second.get('a'))?.value, '1');
 });
 
-test('directories are made for their owner alone, and rows too', async () => {
+test('L1: directories are made for their owner alone, and rows too', async () => {
   using directory = temporaryDirectory();
   const state = join(directory.path, 'a/state');
   const before = process.umask(0);
@@ -121,7 +121,7 @@ test('directories are made for their owner alone, and rows too', async () => {
 });
 
 for (const mode of [0o770, 0o707, 0o720, 0o702]) {
-  test(`a state directory of mode ${mode.toString(8)} is refused`, async () => {
+  test(`L1: a state directory of mode ${mode.toString(8)} is refused`, async () => {
     using directory = temporaryDirectory();
     chmodSync(directory.path, mode);
     await assert.rejects(open(directory.path), {
@@ -158,7 +158,7 @@ test('a directory without a format version is taken only if it holds nothing of 
   await (await open(fresh.path))[Symbol.asyncDispose]();
 });
 
-test('damaged rows are put aside, logged and absent, while the others stay', async () => {
+test('L3: damaged rows are put aside, logged and absent, while the others stay', async () => {
   using directory = temporaryDirectory();
   const rows = join(directory.path, 'rows');
   {
@@ -198,7 +198,7 @@ test('damaged rows are put aside, logged and absent, while the others stay', asy
   assert.equal((await store.put('cut', 'anew', 'absent')).kind, 'stored');
 });
 
-test('a write that the disk refuses is a local error that can be tried again, and leaves the old row', async () => {
+test('L4: a write that the disk refuses is a local error that can be tried again, and leaves the old row', async () => {
   using directory = temporaryDirectory();
   {
     await using store = await open(directory.path);

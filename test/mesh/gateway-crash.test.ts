@@ -126,7 +126,7 @@ async function refused(directory: string): Promise<{ code: unknown; lines: reado
   };
 }
 
-test('a second process on the same state directory is refused with one line, and the first goes on', async () => {
+test('L7: a second process on the same state directory is refused with one line, and the first goes on', async () => {
   using files = new MeshDirectory({ 'mesh.yaml': mesh('east') });
   using other = new MeshDirectory({});
   other.write('mesh.yaml', mesh('east', { store: `{ files: { directory: ${files.path}/state } }` }));
@@ -198,7 +198,7 @@ function textOf(path: string): string {
   return statSync(path).isFile() ? readFileSync(path, 'utf8') : '';
 }
 
-test('a damaged state file is refused with one line that names it, and nothing is overwritten', async () => {
+test('L3: a damaged state file is refused with one line that names it, and nothing is overwritten', async () => {
   using files = new MeshDirectory({ 'mesh.yaml': mesh('east') });
   {
     await using gateway = new GatewayProcess(files.path);

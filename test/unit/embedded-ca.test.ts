@@ -112,7 +112,7 @@ test('the sequence goes on above what another source of this mesh has published'
   assert.equal(ca.bundle().sequence, sequenceAbove + 1n);
 });
 
-test('a key file that others may read is refused and left as it is', async () => {
+test('L1: a key file that others may read is refused and left as it is', async () => {
   await using state = await caRig();
   await (await state.open())[Symbol.asyncDispose]();
   const content = await readFile(state.file, 'utf8');
@@ -125,7 +125,7 @@ test('a key file that others may read is refused and left as it is', async () =>
   await (await state.open())[Symbol.asyncDispose]();
 });
 
-test('damaged, newer and foreign state is refused and never replaced by a new root', async () => {
+test('L3: damaged, newer and foreign state is refused and never replaced by a new root', async () => {
   await using state = await caRig();
   await (await state.open())[Symbol.asyncDispose]();
   const good = await readFile(state.file, 'utf8');
