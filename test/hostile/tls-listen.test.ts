@@ -129,7 +129,7 @@ test('a client without a certificate is refused', async () => {
   await assertRefused(gateway, client(gateway.port, undefined), 'no-certificate');
 });
 
-test('A23: TLS 1.2 and older are refused', async () => {
+test('A23 A24: TLS 1.2 and older are refused, and with them what knows of renegotiation', async () => {
   await using gateway = await rig();
   const old = client(gateway.port, b.svid('/w'), { maxVersion: 'TLSv1.2' });
   const { code } = await ended(old);

@@ -324,7 +324,7 @@ test('an edge whose address changed stays named as in need of a restart until it
   assert.deepEqual((await east.status()).listeners, listeners);
 });
 
-test('a removed peer loses its links, and calls are refused on both sides within 5 s', async () => {
+test('T7 I25: a removed peer loses its links, and calls are refused on both sides within 5 s', async () => {
   await using service = await http1Service();
   const both = (own: string, other: string) => ({
     'mesh.yaml': mesh(own),

@@ -43,7 +43,7 @@ async function echoed(socket: Socket, text: string): Promise<void> {
   assert.equal(chunk.toString(), text);
 }
 
-test('connections cross two gateways, are shown and logged, and end within seconds when the peer is removed', async (t) => {
+test('I25 A32: connections cross two gateways, are shown and logged, and end within seconds when the peer is removed', async (t) => {
   await using service = await tcpService((socket) => socket.pipe(socket));
   using eastFiles = new MeshDirectory({ 'mesh.yaml': mesh('east'), 'db.yaml': importOf('db', 'store') });
   using westFiles = new MeshDirectory({ 'mesh.yaml': mesh('west'), 'db.yaml': exportOf('store', service.port) });

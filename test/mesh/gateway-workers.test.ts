@@ -244,7 +244,7 @@ test('N6: SIGTERM loses nothing that is in flight', async () => {
   assert.deepEqual(await Promise.all([east.ended, west.ended]), [0, 0], east.stderr);
 });
 
-test('when the verb returns, the calls of a removed peer are refused by every worker', async () => {
+test('I25: when the verb returns, the calls of a removed peer are refused by every worker', async () => {
   await using held = new AsyncDisposableStack();
   const service = held.use(await http1Service());
   const { east, west, listener } = await both(service, held);

@@ -18,7 +18,7 @@ const age = async (clock: ManualClock, tenths: number, gateway: TestGateway): Pr
   }
 };
 
-test('a link ends with its SVIDs or at its maximum age, whatever is first; without one with its SVIDs', () => {
+test('A6: a link ends with its SVIDs or at its maximum age, whatever is first; without one with its SVIDs', () => {
   assert.deepEqual(
     [undefined, 1, 499, 500, 501].map((maxAgeMs) => linkEndMs(1_000, 1_500, maxAgeMs)),
     [1_500, 1_001, 1_499, 1_500, 1_500],

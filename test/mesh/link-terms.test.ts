@@ -125,7 +125,7 @@ test('a connection without a hello is cut after ten seconds', async () => {
   await connection.closed;
 });
 
-test('a link takes no calls after nine tenths of its term, finishes those it has, and ends with its term', async () => {
+test('A6: a link takes no calls after nine tenths of its term, finishes those it has, and ends with its term', async () => {
   const clock = new ManualClock(systemClock.now());
   await using both = await onePeer(clock);
   const { us, eu } = both;

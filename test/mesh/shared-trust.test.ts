@@ -96,7 +96,7 @@ test('I4 M5: an older bundle put back with its true seal is not believed, while 
   assert.equal(other.bundles.get(domain)?.sequence, 6n, 'a replica that has seen nothing finds the newest again');
 });
 
-test('M6: a peer that was removed never comes back by its row, nor by its loss, while we run and after a restart', async () => {
+test('I25 M6: a peer that was removed never comes back by its row, nor by its loss, while we run and after a restart', async () => {
   await using redis = await startRedis();
   using here = temporaryDirectory();
   using there = temporaryDirectory();

@@ -55,7 +55,7 @@ test('an expired root is dropped whatever its phase, at its end and not a millis
   }
 });
 
-test('a retired root stays as long as an svid of it may live', () => {
+test('BS-17: a retired root stays as long as an svid of it may live', () => {
   const set = [root('old', 'retired', DAY_MS), root('new', 'active', DAY_MS)];
   assert.equal(dropSpent(set, DAY_MS + SVID_TTL_MAX_MS - 1).length, 2);
   assert.deepEqual(

@@ -127,7 +127,11 @@ export async function acceptTls(options: AcceptOptions): Promise<TlsAcceptor> {
 }
 
 function judge(socket: TLSSocket, options: AcceptOptions, refusals: RefusalLog): void {
-  socket.on('error', (error) => options.log.debug('socket failed', { error }));
+  socket.on('error', (error) => {
+    options.log.debug('socket failed', { error });
+    // After a handshake Node tells of a failure of TLS and leaves the socket open.
+    socket.destroy();
+  });
   const refuse: Refuse = (code, message) => {
     refusals.refused({ remoteAddress: socket.remoteAddress, code, reason: message });
     socket.destroy();
