@@ -1,5 +1,6 @@
 /** Every verb, in the order of the help. */
 import { bundlesVerb } from './bundles.ts';
+import { checkVerb } from './check.ts';
 import { completionVerb } from './completion.ts';
 import { demoVerb } from './demo-verb.ts';
 import { explainVerb } from './explain.ts';
@@ -35,6 +36,7 @@ export const VERBS: readonly Verb[] = [
   exportsVerb,
   importsVerb,
   bundlesVerb,
+  checkVerb,
   linksVerb,
   svidVerb,
   rotateVerb,

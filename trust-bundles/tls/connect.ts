@@ -18,7 +18,7 @@ import { isChainFault, webClientContext } from './web-trust.ts';
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** What to connect to. */
-interface DialTlsOptions {
+export interface DialTlsOptions {
   /** A name, or an IP literal without brackets. */
   readonly host: string;
   readonly port: number;
@@ -79,8 +79,8 @@ export function connectWebTls(options: WebTlsConnectOptions): Promise<TLSSocket>
   });
 }
 
-/** Dials, shakes hands and lets `judge` decide, which closes the socket by throwing. */
-async function establish<T>(
+/** Dials, shakes hands and lets `judge` decide, which closes the socket by throwing. What nobody judged is trusted by nobody. */
+export async function establish<T>(
   options: DialTlsOptions,
   context: () => ConnectionOptions,
   judge: (socket: TLSSocket) => T,
