@@ -27,18 +27,32 @@ export const EMBEDDED_IDENTITY: WrittenIdentity = {
   directory: undefined,
   svidTtlMs: DEFAULTS.svidTtlMs,
   rootTtlMs: DEFAULTS.rootTtlMs,
+  upstream: undefined,
 };
+
+const keyReadableBy = defaulted(choice(['owner', 'group']), 'owner');
+
+const upstream = object('the upstream CA', {
+  certificateFile: required(
+    filePath('the path of the PEM certificate of the upstream CA, what stands above it after it'),
+  ),
+  keyFile: required(filePath('the path of its PEM private key')),
+  chainFile: optional(filePath('the path of the PEM certificates above it')),
+  bundleFile: optional(filePath('the path of its roots, a SPIFFE bundle document or PEM')),
+  keyReadableBy,
+});
 
 const embedded: Schema<WrittenIdentity> = parsed(
   object('the embedded CA', {
     directory: optional(filePath('the directory of the root keys')),
     svidTtl: defaulted(duration('5s', '24h'), DEFAULTS.svidTtlMs),
     rootTtl: defaulted(duration('1m', '3650d'), DEFAULTS.rootTtlMs),
+    upstream: optional(upstream),
   }),
-  ({ directory, svidTtl: svidTtlMs, rootTtl: rootTtlMs }, { problem }) =>
+  ({ directory, svidTtl: svidTtlMs, rootTtl: rootTtlMs, upstream: above }, { problem }) =>
     svidTtlMs > rootTtlMs
       ? problem('expected identity.embedded.svidTtl to be at most rootTtl')
-      : { value: { kind: 'embedded', directory, svidTtlMs, rootTtlMs } },
+      : { value: { kind: 'embedded', directory, svidTtlMs, rootTtlMs, upstream: above } },
 );
 
 const files: Schema<WrittenIdentity> = parsed(
@@ -46,7 +60,7 @@ const files: Schema<WrittenIdentity> = parsed(
     svid: required(filePath('the path of the PEM chain, leaf first')),
     key: required(filePath('the path of the PEM private key')),
     bundle: required(filePath('the path of the bundle, a SPIFFE bundle document or PEM')),
-    keyReadableBy: defaulted(choice(['owner', 'group']), 'owner'),
+    keyReadableBy,
   }),
   (written) => ({ value: { kind: 'files', directory: undefined, files: written } }),
 );

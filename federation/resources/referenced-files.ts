@@ -46,16 +46,17 @@ export async function readReferencedFiles(set: ResourceSet, problems: ProblemLis
 /** What is in them is judged where they are used, at every renewal. */
 async function checkIdentity({ spec, origin }: Mesh, problems: ProblemList): Promise<void> {
   const { identity } = spec;
-  if (identity.kind !== 'files') return;
-  const secret = identity.files.keyReadableBy === 'group' ? 'group' : true;
-  const read = async (name: 'svid' | 'key' | 'bundle'): Promise<unknown> =>
-    contents(
-      { path: identity.files[name], origin, at: `spec.identity.files.${name}`, secret: name === 'key' && secret },
-      problems,
-    );
-  await read('svid');
-  await read('key');
-  await read('bundle');
+  if (identity.kind === 'workloadApi') return;
+  const { kind } = identity;
+  const named = kind === 'files' ? identity.files : identity.upstream;
+  if (named === undefined) return;
+  const above = kind === 'files' ? 'spec.identity.files' : 'spec.identity.embedded.upstream';
+  for (const [name, path] of Object.entries<string | undefined>({ ...named })) {
+    if (path === undefined || name === 'keyReadableBy') continue;
+    const readers = named.keyReadableBy === 'group' ? 'group' : true;
+    const secret = (name === 'key' || name === 'keyFile') && readers;
+    await contents({ path, origin, at: `${above}.${name}`, secret }, problems);
+  }
 }
 
 async function withAnchors(item: Export, problems: ProblemList): Promise<Export> {

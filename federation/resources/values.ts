@@ -5,6 +5,7 @@ import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type Redirects } from '../../trust-bundles/tls/endpoint-url.ts';
 import { type IdentityFiles } from '../../trust-bundles/source/files.ts';
+import { type UpstreamFiles } from '../../trust-bundles/source/upstream.ts';
 import { type ExportProtocol } from '../policy/protocol.ts';
 import { type AllowRule, type IdPattern, type PathPattern } from '../policy/rule.ts';
 import { type ExportLimits, type Limits, type ListenerLimits } from './limits.ts';
@@ -39,6 +40,8 @@ export type IdentitySpec =
       readonly directory: string;
       readonly svidTtlMs: number;
       readonly rootTtlMs: number;
+      /** The CA of somebody else's that issues ours; without one our roots are self-signed. */
+      readonly upstream: UpstreamFiles | undefined;
     }
   | { readonly kind: 'files'; readonly directory: string; readonly files: IdentityFiles }
   | {

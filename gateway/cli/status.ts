@@ -29,10 +29,12 @@ interface Branch {
 function statusTree(status: unknown): string {
   const show = (path: string): string => cell(memberOf(status, path));
   const pending = listOf(status, 'pending');
+  const above = show('identity.upstream.from');
+  const upstream = above === '-' ? '' : ` below ${above} until ${show('identity.upstream.expiresAt')}`;
   const head = [
     `mesh ${show('mesh')} (${show('trustDomain')}) ${show('state')}${pending.length === 0 ? '' : `, pending: ${cell(pending)}`}`,
     `gateway ${show('gatewayId')} instance ${show('instance')} version ${show('version')} since ${show('startedAt')}`,
-    `identity from ${show('identity.source')} ${show('identity.from')}, svid until ${show('identity.expiresAt')}${show('identity.message') === '-' ? '' : `: ${show('identity.message')}`}`,
+    `identity from ${show('identity.source')} ${show('identity.from')}${upstream}, svid until ${show('identity.expiresAt')}${show('identity.message') === '-' ? '' : `: ${show('identity.message')}`}`,
     `config ${show('config.directory')} digest ${show('config.digest').slice(0, 12)} last reload ${show('config.lastReload.result')} at ${show('config.lastReload.at')}`,
   ];
   return `${[...head, ...tree(branches(status))].join('\n')}\n`;

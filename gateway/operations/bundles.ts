@@ -7,7 +7,7 @@ import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { type PollState } from '../../trust-bundles/source/bundle-poll.ts';
 import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
-import { type RootStatus } from '../../trust-bundles/source/embedded.ts';
+import { type PhasedRoot } from '../../trust-bundles/rotation/phase.ts';
 import { type BundleStatus } from '../admin/operations-bundles.ts';
 import { authenticatingDomain } from './bundle-conditions.ts';
 
@@ -21,7 +21,7 @@ export interface BundleFacts {
   /** Fingerprint of the root that signs now. */
   readonly activeRoot: string | undefined;
   /** Ours; of others a bundle says only which there are. */
-  readonly ownJwtKeys: () => readonly RootStatus[];
+  readonly ownJwtKeys: () => readonly PhasedRoot[];
 }
 
 /** Our own bundle, and that of every peer that has one, believed or not. */
@@ -74,7 +74,7 @@ function contents(bundle: Bundle, { activeRoot }: BundleFacts): Contents {
   };
 }
 
-function jwtKeys({ jwtAuthorities }: Bundle, own: readonly RootStatus[]): BundleStatus['jwtKeys'] {
+function jwtKeys({ jwtAuthorities }: Bundle, own: readonly PhasedRoot[]): BundleStatus['jwtKeys'] {
   return jwtAuthorities.map(({ keyId }) => {
     const known = own.find(({ fingerprint }) => fingerprint === keyId);
     return {

@@ -96,7 +96,7 @@ export function gatewayOperations(parts: GatewayParts): SampledOperations {
     },
     poll: peering.poll.state.bind(peering.poll),
     get activeRoot(): string | undefined {
-      return ca?.roots().find(({ phase }) => phase === 'active')?.fingerprint;
+      return ca?.roots().find(({ phase }) => phase === 'active')?.anchors[0];
     },
     ownJwtKeys: () => ca?.jwtKeys() ?? [],
   };

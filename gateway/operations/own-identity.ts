@@ -8,11 +8,12 @@ type Told = Pick<IdentitySource, 'svid' | 'status'>;
 
 /** For `jumpgate status`. */
 export function identityStatus(identity: Told): OwnIdentityStatus {
-  const { from, kind, problem } = identity.status();
+  const { from, kind, problem, upstream } = identity.status();
   const held = identity.svid.current();
   return {
     source: kind,
     from,
+    upstream: upstream ? { from: upstream.from, expiresAt: new Date(upstream.notAfterMs).toISOString() } : null,
     expiresAt: held === undefined ? null : new Date(held.notAfterMs).toISOString(),
     message: problem === undefined ? null : `${problem.code}: ${problem.message}`,
   };

@@ -31,7 +31,7 @@ export class Rotation {
     this.#options = options;
   }
 
-  /** Publishes a new root, or takes the one that is published; activates it when every peer holds it, or by `force`. */
+  /** Publishes a new root, or takes the one that is published; activates it when every peer holds it, or by `force`. Below the same upstream it signs at once. */
   async rotate(force: boolean): Promise<RotationStatus> {
     await this.#options.ca.prepareRoot();
     return this.#advance(force);
@@ -68,9 +68,9 @@ export class Rotation {
   async #advance(force: boolean): Promise<RotationStatus> {
     const waitingFor = this.#behind();
     const next = this.#prepared();
-    if (waitingFor.length > 0 && !force) {
+    if (next !== undefined && waitingFor.length > 0 && !force) {
       const message = 'the new root is published and signs as soon as these peers hold it; --force activates it now';
-      return this.#status({ phase: 'published', nextFingerprint: next ?? null, waitingFor, message });
+      return this.#status({ phase: 'published', nextFingerprint: next, waitingFor, message });
     }
     if (next !== undefined) {
       await this.#options.ca.activateRoot();

@@ -26,7 +26,7 @@ import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
 import { serveBundle } from '../../trust-bundles/serve/bundle-endpoint.ts';
 import { CertificateFiles } from '../../trust-bundles/source/certificate-files.ts';
 import { svidCredentials } from '../../trust-bundles/tls/server-credentials.ts';
-import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
+import { type BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
 import { selfTestChainGetter } from '../../trust-bundles/tls/self-test.ts';
@@ -105,10 +105,9 @@ export async function openControlCore(
   const { spec } = set.mesh;
   log.level = options.logLevel ?? spec.logLevel;
   const state = held.use(await openState(spec, clock, log, options.endpointSocket));
-  const { store, identity, ca, instance } = state;
+  const { store, identity, ca, bundles, instance } = state;
   const { trustDomain } = spec;
   const own = (): Bundle | undefined => identity.bundle();
-  const bundles = held.use(await BundleSet.open({ store, log, own, trustDomain, clock }));
   const peers = held.use(await PeerBook.open(store, log));
   const copy = distrustCopy(join(spec.identity.directory, DISTRUST_COPY_FILE), log);
   const distrust = held.use(await DistrustSet.open({ store, copy, clock, log }));
@@ -263,7 +262,7 @@ async function applyDocuments(
 }
 
 function activeRootOf(ca: EmbeddedCa | undefined): string | undefined {
-  return ca?.roots().find(({ phase }) => phase === 'active')?.fingerprint;
+  return ca?.roots().find(({ phase }) => phase === 'active')?.anchors[0];
 }
 
 /** From package.json, which stands above these folders in a checkout and above dist/ in a package. */

@@ -5,10 +5,14 @@ import { join } from 'node:path';
 import { type Clock } from '../../base/clock.ts';
 import { type Logger } from '../../base/log.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { sharedAuthority } from '../../trust-bundles/bundle/merge.ts';
 import { readRootSet } from '../../trust-bundles/rotation/root-file.ts';
-import { EMBEDDED_CA_FILE, type EmbeddedCa, openEmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type EmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { EMBEDDED_CA_FILE, openEmbeddedCa } from '../../trust-bundles/source/open-embedded-ca.ts';
 import { openFilesIdentity } from '../../trust-bundles/source/files.ts';
 import { type IdentitySource } from '../../trust-bundles/source/identity-source.ts';
+import { openUpstream } from '../../trust-bundles/source/upstream-source.ts';
 import { openWorkloadApiIdentity } from '../../trust-bundles/source/workload-api.ts';
 import { OwnSequence, type OwnSequenceOptions, readOwnSequence } from '../../trust-bundles/source/own-sequence.ts';
 import { type TrustDomain } from '../../trust-bundles/identity/trust-domain.ts';
@@ -26,13 +30,15 @@ export interface OpenIdentityOptions {
   readonly mustExist: boolean;
   /** SPIFFE_ENDPOINT_SOCKET, where the document names no socket. */
   readonly endpointSocket: string | undefined;
+  /** Those of the peers' trust domains, as far as they are known: our roots may stand in none of them. */
+  readonly bundles: () => ReadonlyMap<TrustDomain, Bundle>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 const SEQUENCE_FILE = 'own-bundle.json';
 
-/** Throws what {@link openEmbeddedCa} and {@link openWorkloadApiIdentity} throw. Other sources may have nothing to give yet. */
+/** Throws what {@link openUpstream}, {@link openEmbeddedCa} and {@link openWorkloadApiIdentity} throw. Other sources may have nothing to give yet. */
 export async function openIdentity(spec: MeshSpec, options: OpenIdentityOptions): Promise<OpenIdentity> {
   const { clock, log } = options;
   const { gatewayId, identity: from, trustDomain } = spec;
@@ -45,10 +51,15 @@ export async function openIdentity(spec: MeshSpec, options: OpenIdentityOptions)
   switch (from.kind) {
     case 'embedded': {
       const { directory, svidTtlMs, rootTtlMs } = from;
+      const ownerOf = (bundle: Bundle): TrustDomain | undefined => sharedAuthority(bundle, options.bundles().values());
+      await using held = new AsyncDisposableStack();
+      const above = { trustDomain, ownerOf, clock, log };
+      const upstream = from.upstream && held.use(await openUpstream({ files: from.upstream, ...above }));
       // Without one, but after another source, it is a new one that is meant; peers have to accept its bundle.
       const mustExist = options.mustExist && other === undefined;
-      const made = { directory, svidTtlMs, rootTtlMs, mustExist, trustDomain, sequenceAbove: last };
+      const made = { directory, svidTtlMs, rootTtlMs, mustExist, trustDomain, sequenceAbove: last, upstream };
       const ca = await openEmbeddedCa({ ...shared, ...made });
+      held.move();
       await rm(path, { force: true });
       return { identity: ca, ca };
     }

@@ -18,6 +18,8 @@ import { openStateDirectory } from '../../base/store/state-directory.ts';
 import { type Store } from '../../base/store/store.ts';
 import { readSecretFile } from '../../base/store/secret-file.ts';
 import { type MeshSpec } from '../../federation/resources/values.ts';
+import { type Bundle } from '../../trust-bundles/bundle/bundle.ts';
+import { BundleSet } from '../../trust-bundles/source/bundle-set.ts';
 import { openIdentity, type OpenIdentity } from './open-identity.ts';
 
 /** This instance of the gateway. */
@@ -32,6 +34,8 @@ export interface Instance {
 export interface GatewayState extends OpenIdentity, AsyncDisposable {
   readonly store: Store;
   readonly instance: Instance;
+  /** Those of the peers' trust domains. */
+  readonly bundles: BundleSet;
   /** Whether the store can be reached; files always can. */
   storeAvailable(): boolean;
   /** What is amiss with a shared store; `undefined` for files. */
@@ -59,12 +63,16 @@ export async function openState(
   const path = join(directory, INSTANCE_FILE);
   const last = await readInstance(path, log);
   const mustExist = last !== undefined;
-  const { identity, ca } = await openIdentity(spec, { mustExist, endpointSocket, clock, log });
+  let opened: OpenIdentity | undefined = undefined;
+  const own = (): Bundle | undefined => opened?.identity.bundle();
+  const bundles = held.use(await BundleSet.open({ store, log, own, trustDomain: spec.trustDomain, clock }));
+  opened = await openIdentity(spec, { mustExist, endpointSocket, bundles: () => bundles.all(), clock, log });
+  const { identity, ca } = opened;
   held.use(identity);
   const instance = await nextBoot(path, last);
   const kept = held.move();
   const dispose = (): Promise<void> => kept.disposeAsync();
-  return { store, storeAvailable, storeTrouble, identity, ca, instance, [Symbol.asyncDispose]: dispose };
+  return { store, storeAvailable, storeTrouble, identity, ca, bundles, instance, [Symbol.asyncDispose]: dispose };
 }
 
 interface StateParts {

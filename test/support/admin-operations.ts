@@ -67,6 +67,7 @@ const STATUS: GatewayStatus = {
   identity: {
     source: 'workloadApi',
     from: 'unix:///run/spire/agent.sock',
+    upstream: null,
     expiresAt: AT,
     message: 'workload-api-unavailable: nobody listens',
   },

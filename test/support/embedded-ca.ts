@@ -6,7 +6,8 @@ import { join } from 'node:path';
 
 import { silentLog } from '../../base/log.ts';
 import { parseSpiffeId, trustDomainOf } from '../../trust-bundles/identity/spiffe-id.ts';
-import { type EmbeddedCa, type EmbeddedCaOptions, openEmbeddedCa } from '../../trust-bundles/source/embedded.ts';
+import { type EmbeddedCa, type EmbeddedCaOptions } from '../../trust-bundles/source/embedded.ts';
+import { openEmbeddedCa } from '../../trust-bundles/source/open-embedded-ca.ts';
 import { ManualClock } from './manual-clock.ts';
 
 /** Of the CA's own gateway. */

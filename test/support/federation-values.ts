@@ -105,7 +105,13 @@ const MESH: Mesh = {
   spec: {
     trustDomain: US,
     gatewayId: gatewayIdOf(US),
-    identity: { kind: 'embedded', directory: '/state', svidTtlMs: 3_600_000, rootTtlMs: 86_400_000 },
+    identity: {
+      kind: 'embedded',
+      directory: '/state',
+      svidTtlMs: 3_600_000,
+      rootTtlMs: 86_400_000,
+      upstream: undefined,
+    },
     listeners: {
       jump: { address: LOOPBACK, advertise: [] },
       bundle: { address: LOOPBACK, web: undefined, advertise: undefined, refreshHintSeconds: 300 },

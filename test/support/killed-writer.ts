@@ -43,7 +43,7 @@ async function writer(): Promise<() => Promise<unknown>> {
     await copy.write([{ ...record, revision: 1, liftedMs: undefined }]);
     return () => copy.write([{ ...record, revision: 2, liftedMs: undefined }]);
   }
-  const { openEmbeddedCa } = await import('../../trust-bundles/source/embedded.ts');
+  const { openEmbeddedCa } = await import('../../trust-bundles/source/open-embedded-ca.ts');
   const gatewayId = parseSpiffeId('spiffe://us.test/jumpgate');
   const trustDomain = trustDomainOf(gatewayId);
   const ca = await openEmbeddedCa({ directory, gatewayId, trustDomain, clock: systemClock, log });

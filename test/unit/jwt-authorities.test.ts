@@ -84,7 +84,7 @@ test('a CA stored without JWT keys gets one at its next start, and keeps its roo
   assert.notDeepEqual(second.bundle().jwtAuthorities, before.jwtAuthorities);
   assert.equal(verdict(issued(second), second.bundle(), state.clock.now()), web);
   const written = JSON.parse(await readFile(state.file, 'utf8')) as { format: number; jwtKeys: unknown[] };
-  assert.equal(written.format, 2);
+  assert.equal(written.format, 3);
   assert.equal(written.jwtKeys.length, 1);
 });
 

@@ -180,6 +180,18 @@ const INVALID_MESH: readonly (readonly [spec: string, message: RegExp])[] = [
     /spec\.identity\.files\.keyReadableBy: expected one of owner, group, found "all"/,
   ],
   [
+    '{ trustDomain: us.example, identity: { embedded: { upstream: { certificateFile: ca.pem } } } }',
+    /spec\.identity\.embedded\.upstream: .*keyFile/,
+  ],
+  [
+    '{ trustDomain: us.example, identity: { embedded: { upstream: { certificateFile: a.pem, keyFile: b.pem, bundleFile: c.pem } } } }',
+    /upstream\.certificateFile: no such file: .*a\.pem\n.*upstream\.keyFile: no such file: .*b\.pem\n.*upstream\.bundleFile: no such file/,
+  ],
+  [
+    '{ trustDomain: us.example, identity: { embedded: { upstream: { certificateFile: a.pem, keyFile: b.pem, url: c } } } }',
+    /spec\.identity\.embedded\.upstream: unknown key "url", expected one of certificateFile, keyFile, chainFile/,
+  ],
+  [
     '{ trustDomain: us.example, identity: { embedded: {}, files: {} } }',
     /spec\.identity: expected exactly one of the keys embedded, files, workloadApi, found "embedded, files"/,
   ],

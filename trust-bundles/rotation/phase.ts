@@ -20,6 +20,8 @@ export interface PhasedRoot {
   readonly phaseSinceMs: number;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** The CA of somebody else's below which it stands, if there is one. */
+  readonly upstream?: { readonly id: string } | undefined;
 }
 
 /** No SVID is issued for longer, so that a retired root can leave the bundle after as long (SPIFFE Federation §4.1). */
@@ -82,7 +84,8 @@ export function dropSpent<R extends PhasedRoot>(roots: readonly R[], nowMs: numb
 /**
  * The earliest step that is due, or will be. Left alone, a set prepares a successor at half of the active root's life
  * and activates it at three quarters: peers then had a quarter of its life to fetch the new root. One that was prepared
- * late, since nothing ran here, waits until peers had five refresh hints for that, but never into the last eighth.
+ * late, since nothing ran here, waits until peers had five refresh hints for that, but never into the last eighth. One
+ * below another upstream than the active root's takes over after those five hints: that is what somebody asked for.
  */
 export function nextStep(roots: readonly PhasedRoot[], { nowMs, refreshHintSeconds }: PhaseTimes): DueStep {
   const prepared = preparedRoot(roots);
@@ -91,10 +94,11 @@ export function nextStep(roots: readonly PhasedRoot[], { nowMs, refreshHintSecon
   const lifeMs = active.notAfterMs - active.notBeforeMs;
   const isFetchedAtMs = fetchedByAllAtMs(prepared?.phaseSinceMs ?? 0, refreshHintSeconds);
   const latestMs = active.notAfterMs - lifeMs / 8;
+  const threeQuartersMs = prepared?.upstream?.id === active.upstream?.id ? active.notBeforeMs + (lifeMs * 3) / 4 : 0;
   const successor: DueStep =
     prepared === undefined
       ? { kind: 'prepare', atMs: active.notBeforeMs + lifeMs / 2 }
-      : { kind: 'activate', atMs: Math.max(active.notBeforeMs + (lifeMs * 3) / 4, Math.min(isFetchedAtMs, latestMs)) };
+      : { kind: 'activate', atMs: Math.max(threeQuartersMs, Math.min(isFetchedAtMs, latestMs)) };
   const dropAtMs = Math.min(...roots.map(spentAtMs));
   return dropAtMs < successor.atMs ? { kind: 'drop', atMs: dropAtMs } : successor;
 }

@@ -11,6 +11,7 @@ import { type Root } from '../x509/issue.ts';
 import { privateKeyToPem } from '../x509/pem.ts';
 import { JWT_KEYS_MAX, type JwtSigningKey, jwtKeyRow, readJwtKeyRow } from './jwt-keys.ts';
 import { type PhasedRoot } from './phase.ts';
+import { readUpstreamRow, upstreamRow } from './upstream-row.ts';
 
 /** A root with its key and phase. */
 export type StoredRoot = Root & PhasedRoot;
@@ -26,8 +27,9 @@ export interface RootSet {
   readonly jwtKeys: readonly JwtSigningKey[];
 }
 
-/** A newer layout is refused, an older one migrated: format 1 had no JWT keys. */
-const FORMAT = 2;
+/** A newer layout is refused, an older one migrated: format 1 had no JWT keys, formats 1 and 2 nothing above a root. */
+const FORMAT = 3;
+const FORMATS_OLDER: readonly unknown[] = [1, 2];
 const FORMAT_WITHOUT_JWT_KEYS = 1;
 /** Two roots are the rule; rotating by hand many times within a day makes more. */
 export const ROOTS_MAX = 32;
@@ -47,6 +49,7 @@ export async function writeRootSet(path: string, set: RootSet): Promise<void> {
     key: privateKeyToPem(root.key),
     notBeforeMs: root.notBeforeMs,
     notAfterMs: root.notAfterMs,
+    ...upstreamRow(root.upstream),
   }));
   const { trustDomain, refreshHintSeconds } = set;
   const jwtKeys = set.jwtKeys.map(jwtKeyRow);
@@ -70,7 +73,7 @@ export async function readRootSet(path: string, trustDomain: TrustDomain): Promi
       { source: 'config' },
     );
   }
-  if (format !== FORMAT && format !== FORMAT_WITHOUT_JWT_KEYS)
+  if (format !== FORMAT && !FORMATS_OLDER.includes(format))
     throw damaged(path, `expected format ${FORMAT}, found ${String(format)}`);
   if (document['trustDomain'] !== trustDomain) {
     throw new JumpgateError(
@@ -91,7 +94,7 @@ export async function readRootSet(path: string, trustDomain: TrustDomain): Promi
     sequence: BigInt(sequence),
     refreshHintSeconds: hint,
     roots: rows.map((row, index) => readRoot(path, row, index)),
-    jwtKeys: format === FORMAT ? readJwtKeys(path, document['jwtKeys']) : [],
+    jwtKeys: format === FORMAT_WITHOUT_JWT_KEYS ? [] : readJwtKeys(path, document['jwtKeys']),
   };
 }
 
@@ -137,7 +140,7 @@ function parse(path: string, text: string): Readonly<Record<string, unknown>> {
 }
 
 function readRoot(path: string, row: unknown, index: number): StoredRoot {
-  const { phase, phaseSinceMs, certificate, key, fingerprint } = asRecord(row) ?? {};
+  const { phase, phaseSinceMs, certificate, key, fingerprint, upstream } = asRecord(row) ?? {};
   if (phase !== 'prepared' && phase !== 'active' && phase !== 'retired') {
     throw damaged(path, `root ${index} has no known phase`);
   }
@@ -158,6 +161,7 @@ function readRoot(path: string, row: unknown, index: number): StoredRoot {
       fingerprint: actual,
       notBeforeMs: parsed.validFromDate.getTime(),
       notAfterMs: parsed.validToDate.getTime(),
+      ...(upstream === undefined ? {} : { upstream: readUpstreamRow(upstream) }),
     };
   } catch (cause) {
     throw damaged(path, `root ${index}: ${messageOf(cause)}`, cause);

@@ -23,6 +23,8 @@ export interface IdentityStatus {
   readonly from: string;
   /** `undefined` when the last look at the source went well. */
   readonly problem: IdentityProblem | undefined;
+  /** The CA above an embedded one: its file, and the end of it or of what stands above it, milliseconds since 1970. */
+  readonly upstream?: { readonly from: string; readonly notAfterMs: number };
 }
 
 /** An open source of identity. */

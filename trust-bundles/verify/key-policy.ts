@@ -37,7 +37,7 @@ export function checkKeyPolicy(certificate: Certificate): VerificationFailure | 
 }
 
 /** Refuses a key that is not on the list. */
-function checkKey(key: PublicKey): VerificationFailure | undefined {
+export function checkKey(key: PublicKey): VerificationFailure | undefined {
   switch (key.kind) {
     case 'ec':
     case 'ed25519':

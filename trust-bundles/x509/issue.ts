@@ -19,6 +19,27 @@ export interface Root {
   /** Milliseconds since 1970. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** What stands above it, when it is an intermediate below a CA of somebody else's. */
+  readonly upstream?: Upstream | undefined;
+}
+
+/** What stands above a CA of ours. */
+export interface Upstream {
+  /** Another one for other certificates: SHA-256 over the fingerprints of all of them, lower-case hex. */
+  readonly id: string;
+  /** DER, from the issuer up, without the roots: shown after our CA's certificate in every chain. */
+  readonly chain: readonly Uint8Array[];
+  /** DER: they stand in our bundle in the place of our CA's certificate. */
+  readonly anchors: readonly Uint8Array[];
+}
+
+/** A CA of somebody else's that issues ours. */
+export interface UpstreamCa extends Upstream {
+  /** DER. */
+  readonly certificate: Uint8Array;
+  readonly key: KeyObject;
+  /** The earliest end of everything above ours, milliseconds since 1970. */
+  readonly notAfterMs: number;
 }
 
 /** Peers' clocks may be behind ours; everything issued is valid from this long before its making. */
@@ -30,6 +51,9 @@ const OID = {
   commonName: '2.5.4.3',
   organization: '2.5.4.10',
   ecdsaWithSha256: '1.2.840.10045.4.3.2',
+  ecdsaWithSha384: '1.2.840.10045.4.3.3',
+  rsaWithSha256: '1.2.840.113549.1.1.11',
+  ed25519: '1.3.101.112',
   subjectKeyId: '2.5.29.14',
   keyUsage: '2.5.29.15',
   subjectAltName: '2.5.29.17',
@@ -51,14 +75,18 @@ const TAG = { zero: Type.NONE, two: Type.INTEGER, three: Type.BITSTRING, six: Ty
 type Node = forge.asn1.Asn1;
 
 /**
- * Makes a root for `trustDomain`, valid from 10 minutes before `nowMs` until `ttlMs` after it. Its name and key identifier
- * are unique, so that two roots of one domain, or of two domains, are never taken for each other (spiffe.md section 3, 4).
+ * Makes a root for `trustDomain`, valid from 10 minutes before `nowMs` until `ttlMs` after it, or with `upstream` an
+ * intermediate below that CA and within its life. Its name and key identifier are unique, so that two roots of one
+ * domain, or of two domains, are never taken for each other (spiffe.md section 3, 4).
  */
 export function createRoot(options: {
   readonly trustDomain: TrustDomain;
   readonly nowMs: number;
   readonly ttlMs: number;
+  readonly upstream?: UpstreamCa | undefined;
 }): Root {
+  const { nowMs, ttlMs, upstream } = options;
+  const issuer = upstream && readCertificate(upstream.certificate);
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const subject = sequence(
     nameAttribute(OID.organization, 'Jumpgate'),
@@ -67,21 +95,25 @@ export function createRoot(options: {
   const spki = spkiOf(publicKey);
   const keyId = keyIdOf(spki);
   const der = signCertificate({
-    issuer: subject,
+    issuer: issuer === undefined ? subject : parsed(issuer.subject),
     subject,
-    notBeforeMs: options.nowMs - BACKDATE_MS,
-    notAfterMs: options.nowMs + options.ttlMs,
+    notBeforeMs: Math.max(nowMs - BACKDATE_MS, issuer?.notBeforeMs ?? 0),
+    notAfterMs: Math.min(nowMs + ttlMs, upstream?.notAfterMs ?? Infinity),
     spki,
     extensions: [
       // Path length 0: the embedded CA signs SVIDs and nothing else.
       extension(OID.basicConstraints, true, sequence(boolean(true), integer('\x00'))),
       extension(OID.keyUsage, true, universal(Type.BITSTRING, KEY_CERT_SIGN)),
       extension(OID.subjectKeyId, false, octets(keyId)),
+      ...authorityKeyId(issuer),
       extension(OID.subjectAltName, false, sequence(uri(`spiffe://${options.trustDomain}`))),
     ],
-    key: privateKey,
+    key: upstream?.key ?? privateKey,
   });
-  return loadRoot(der, privateKey);
+  const root = loadRoot(der, privateKey);
+  if (upstream === undefined) return root;
+  const { id, chain, anchors } = upstream;
+  return { ...root, upstream: { id, chain, anchors } };
 }
 
 /**
@@ -100,7 +132,7 @@ export function loadRoot(der: Uint8Array, key: KeyObject): Root {
 }
 
 /**
- * Makes a key and an SVID for it: one certificate signed by `root`, for both ends of TLS, valid from 10 minutes before
+ * Makes a key and an SVID for it: a certificate signed by `root`, with what stands between the two ends of the path, for both ends of TLS, valid from 10 minutes before
  * `nowMs` until `ttlMs` after it, and never beyond the root. Throws `svid-refused` (source local) for an ID without a
  * path or of another trust domain, and for a root that has ended.
  */
@@ -125,14 +157,15 @@ export function issueSvid(options: {
       extension(OID.keyUsage, true, universal(Type.BITSTRING, DIGITAL_SIGNATURE)),
       extension(OID.extendedKeyUsage, false, sequence(oid(OID.serverAuth), oid(OID.clientAuth))),
       extension(OID.subjectKeyId, false, octets(keyIdOf(spki))),
-      extension(OID.authorityKeyId, false, sequence(context(TAG.zero, issuerKeyId(issuer)))),
+      ...authorityKeyId(issuer),
       // The subject is empty, so the names are critical (X.509-SVID §3.1).
       extension(OID.subjectAltName, true, sequence(uri(id))),
     ],
     key: root.key,
   });
   const { notBeforeMs, notAfterMs } = readCertificate(der);
-  return { id, chain: [der], key: privateKey, notBeforeMs, notAfterMs };
+  const above = root.upstream === undefined ? [] : [root.certificate, ...root.upstream.chain];
+  return { id, chain: [der, ...above], key: privateKey, notBeforeMs, notAfterMs };
 }
 
 /**
@@ -182,7 +215,7 @@ function signCertificate(parts: {
   readonly extensions: readonly Node[];
   readonly key: KeyObject;
 }): Uint8Array {
-  const algorithm = sequence(oid(OID.ecdsaWithSha256));
+  const { algorithm, digest } = signatureBy(parts.key);
   const tbs = sequence(
     constructedContext(TAG.zero, integer('\x02')),
     integer(binary(serialNumber())),
@@ -193,8 +226,20 @@ function signCertificate(parts: {
     parsed(parts.spki),
     constructedContext(TAG.three, sequence(...parts.extensions)),
   );
-  const signature = sign('sha256', toDer(tbs), parts.key);
+  const signature = sign(digest, toDer(tbs), parts.key);
   return toDer(sequence(tbs, algorithm, universal(Type.BITSTRING, `\x00${binary(signature)}`)));
+}
+
+/** The algorithm for signatures by `key`: the digest as node:crypto names it, and the AlgorithmIdentifier. */
+function signatureBy(key: KeyObject): { readonly algorithm: Node; readonly digest: 'sha256' | 'sha384' | null } {
+  if (key.asymmetricKeyType === 'rsa') {
+    return { algorithm: sequence(oid(OID.rsaWithSha256), universal(Type.NULL, '')), digest: 'sha256' };
+  }
+  if (key.asymmetricKeyType === 'ed25519') return { algorithm: sequence(oid(OID.ed25519)), digest: null };
+  if (key.asymmetricKeyDetails?.namedCurve === 'secp384r1') {
+    return { algorithm: sequence(oid(OID.ecdsaWithSha384)), digest: 'sha384' };
+  }
+  return { algorithm: sequence(oid(OID.ecdsaWithSha256)), digest: 'sha256' };
 }
 
 function serialNumber(): Uint8Array {
@@ -203,8 +248,12 @@ function serialNumber(): Uint8Array {
   return serial;
 }
 
-function issuerKeyId(issuer: Certificate): string {
-  return Buffer.from(issuer.extensions.subjectKeyId ?? '', 'hex').toString('latin1');
+/** None where the issuer is the certificate itself, or has no key identifier to name. */
+function authorityKeyId(issuer: Certificate | undefined): readonly Node[] {
+  const keyId = issuer?.extensions.subjectKeyId;
+  if (keyId === undefined) return [];
+  const named = context(TAG.zero, Buffer.from(keyId, 'hex').toString('latin1'));
+  return [extension(OID.authorityKeyId, false, sequence(named))];
 }
 
 /** The leftmost 160 bits of SHA-256 over SubjectPublicKeyInfo (RFC 7093 §2). */
