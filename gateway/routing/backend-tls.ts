@@ -5,7 +5,7 @@ import { type Clock } from '../../base/clock.ts';
 import { codeOf, JumpgateError, messageOf } from '../../base/errors.ts';
 import { type Logger } from '../../base/log.ts';
 import { formatAddress } from '../../base/net/bind-server.ts';
-import { type BackendSpec, type BackendTlsSpec } from '../../federation/resources/values.ts';
+import { type BackendSpec, type BackendTlsSpec, type BackendTrust } from '../../federation/resources/values.ts';
 import { type Snapshot, type SnapshotExport, type SnapshotSource } from '../../federation/snapshot/snapshot.ts';
 import { distrustsId } from '../../trust-bundles/distrust/distrust.ts';
 import { type SpiffeId } from '../../trust-bundles/identity/spiffe-id.ts';
@@ -15,8 +15,10 @@ import {
   type SecuredBackend,
   secureBackend,
 } from '../../trust-bundles/tls/backend.ts';
-import { type Verification } from '../../trust-bundles/verify/verified-identity.ts';
+import { checkTaint } from '../../trust-bundles/verify/taint.ts';
+import { type Verification, type VerificationFailure } from '../../trust-bundles/verify/verified-identity.ts';
 import { verifySvid } from '../../trust-bundles/verify/verify.ts';
+import { keyFingerprintOf, readCertificate } from '../../trust-bundles/x509/certificate.ts';
 import { heldSvid, type SvidSource, type X509Svid } from '../../trust-bundles/x509/svid.ts';
 
 /** Time for a handshake with a backend: these are near. */
@@ -50,7 +52,7 @@ type Context = ReturnType<typeof backendContext>;
 interface Proven {
   readonly socket: Socket;
   readonly chain: readonly Uint8Array[];
-  readonly id: SpiffeId;
+  readonly trust: BackendTrust;
 }
 
 /** See the head of this file. */
@@ -86,7 +88,7 @@ export class BackendTls implements Disposable {
     try {
       const secured = await this.#shakeHands(unsecured, tls);
       this.#failures.delete(key);
-      this.#keep(secured);
+      this.#keep(secured, tls.trust);
       return { socket: secured.socket, provenUntilMs: clock.monotonic() + secured.expiresAtMs - clock.now() };
     } catch (error) {
       raw.destroy();
@@ -138,7 +140,7 @@ export class BackendTls implements Disposable {
   }
 
   #proofOf({ trust }: BackendTlsSpec): BackendProof {
-    if (trust.kind === 'ca') return { kind: 'name' };
+    if (trust.kind === 'ca') return { kind: 'name', refusal: (chain) => this.#taint(chain) };
     return { kind: 'chain', verify: (chain) => this.#verify(chain, trust.id) };
   }
 
@@ -154,9 +156,16 @@ export class BackendTls implements Disposable {
     return verdict;
   }
 
-  #keep({ socket, identity }: SecuredBackend): void {
-    if (identity === undefined) return;
-    const proven = { socket, chain: identity.chain, id: identity.id };
+  /** What OpenSSL has judged is as quarantined as anything else once its key is. */
+  #taint(chain: readonly Uint8Array[]): VerificationFailure | undefined {
+    return checkTaint(
+      chain.map((der) => keyFingerprintOf(readCertificate(der))),
+      this.#options.snapshots.current().tainted,
+    );
+  }
+
+  #keep({ socket, chain }: SecuredBackend, trust: BackendTrust): void {
+    const proven = { socket, chain, trust };
     this.#proven.add(proven);
     socket.once('close', () => this.#proven.delete(proven));
   }
@@ -167,11 +176,11 @@ export class BackendTls implements Disposable {
     }
     if (generations.trust === this.#trust) return;
     this.#trust = generations.trust;
-    for (const { socket, chain, id } of this.#proven) {
-      const verdict = this.#verify(chain, id);
+    for (const { socket, chain, trust } of this.#proven) {
+      const verdict = trust.kind === 'ca' ? this.#taint(chain) : this.#verify(chain, trust.id);
       // Time alone cuts nothing that is under way: it only takes no new calls.
-      if (verdict.kind === 'verified' || verdict.code === 'expired') continue;
-      this.#options.log.warn('connection to a backend closed that no longer verifies', { id, code: verdict.code });
+      if (verdict?.kind !== 'rejected' || verdict.code === 'expired') continue;
+      this.#options.log.warn('connection to a backend closed that no longer verifies', { code: verdict.code });
       socket.destroy();
     }
   }

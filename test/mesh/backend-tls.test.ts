@@ -1,5 +1,6 @@
 /** TLS to the last hop: whom a backend must prove to be, whom it sees, and what becomes of connections when that changes. */
 import assert from 'node:assert/strict';
+import { createHash, X509Certificate } from 'node:crypto';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -99,6 +100,10 @@ test(
     assert.deepEqual([good.status, good.clients, good.names], [200, [GATEWAY], ['shop.internal']]);
     assert.equal((await call(named, byName(anchors, 'other.internal'))).status, 503, 'another name');
     assert.equal((await call(named, byName(anchors))).status, 503, 'an address is no name of it');
+    const leaf = new X509Certificate(named.cert).publicKey.export({ type: 'spki', format: 'der' });
+    const tainted = new Set([createHash('sha256').update(leaf).digest('hex')]);
+    const quarantined = await call(named, byName(anchors, 'shop.internal'), 'http1', { eu: { tainted } });
+    assert.equal(quarantined.status, 503, 'a quarantined key');
     const others = [certificatesToPem([testRoot('ca.test', valid).certificate])];
     assert.equal((await call(named, byName(others, 'shop.internal'))).status, 503, 'other anchors');
     assert.equal(

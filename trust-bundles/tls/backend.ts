@@ -3,7 +3,8 @@ import { type Socket } from 'node:net';
 import { checkServerIdentity, connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 
 import { JumpgateError } from '../../base/errors.ts';
-import { type VerifiedIdentity } from '../verify/verified-identity.ts';
+import { type VerificationFailure } from '../verify/verified-identity.ts';
+import { readCertificate } from '../x509/certificate.ts';
 import { type X509Svid } from '../x509/svid.ts';
 import { type ChainVerifier } from './connection.ts';
 import { backendTlsContext } from './context.ts';
@@ -16,8 +17,11 @@ import { serverNameFor } from './server-name.ts';
 export type BackendProof =
   /** By a chain that our own verifier judges. */
   | { readonly kind: 'chain'; readonly verify: ChainVerifier }
-  /** As a public server does: by a certificate of the host's name (RFC 6125) under the anchors of the context, in OpenSSL. */
-  | { readonly kind: 'name' };
+  /**
+   * As a public server does: by a certificate of the host's name (RFC 6125) under the anchors of the context, in OpenSSL;
+   * `refusal` is asked about what OpenSSL cannot know.
+   */
+  | { readonly kind: 'name'; readonly refusal: (chain: readonly Uint8Array[]) => VerificationFailure | undefined };
 
 /** What to shake hands about. */
 export interface BackendHandshake {
@@ -35,8 +39,8 @@ export interface BackendHandshake {
 /** A service that has proved to be the one. */
 export interface SecuredBackend {
   readonly socket: TLSSocket;
-  /** `undefined` for a service that is known by its name. */
-  readonly identity: VerifiedIdentity | undefined;
+  /** DER, leaf first, kept so that it can be judged again when trust changes. */
+  readonly chain: readonly Uint8Array[];
   /** Until when the proof holds, milliseconds since 1970. */
   readonly expiresAtMs: number;
 }
@@ -100,15 +104,13 @@ function handshakeError(host: string, cause: unknown): JumpgateError {
 }
 
 function judged(socket: TLSSocket, { host, proof }: BackendHandshake): SecuredBackend {
-  if (proof.kind === 'name') {
-    const certificate = socket.getPeerX509Certificate();
-    if (certificate === undefined) throw untrusted(host, 'no-certificate', 'it showed no certificate');
-    return { socket, identity: undefined, expiresAtMs: certificate.validToDate.getTime() };
-  }
   const peer = peerChain(socket);
-  const verdict = peer.kind === 'rejected' ? peer : proof.verify(peer.chain);
-  if (verdict.kind === 'rejected') throw untrusted(host, verdict.code, verdict.message);
-  return { socket, identity: verdict, expiresAtMs: verdict.expiresAtMs };
+  if (peer.kind === 'rejected') throw untrusted(host, peer.code, peer.message);
+  const { chain } = peer;
+  const verdict = proof.kind === 'chain' ? proof.verify(chain) : proof.refusal(chain);
+  if (verdict?.kind === 'rejected') throw untrusted(host, verdict.code, verdict.message);
+  const expiresAtMs = verdict?.expiresAtMs ?? readCertificate(chain[0] ?? new Uint8Array()).notAfterMs;
+  return { socket, chain, expiresAtMs };
 }
 
 function untrusted(host: string, code: string, reason: string): JumpgateError {
