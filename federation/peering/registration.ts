@@ -32,7 +32,7 @@ export interface BundleShelf {
   all(): ReadonlyMap<TrustDomain, Bundle>;
   offer(
     bundle: Bundle,
-    options: { readonly replace?: boolean },
+    options: { readonly replace?: boolean; readonly durable?: boolean },
   ): Promise<{ readonly kind: 'stored' | 'same' } | { readonly kind: 'refused'; readonly message: string }>;
   remove(trustDomain: TrustDomain): Promise<void>;
 }
@@ -132,13 +132,15 @@ export class Registration {
     const replace = candidate.replace || !isPeer;
     // Other roots would cut the peer's links, and so wait for the commit.
     const late = isPeer && replace;
-    const ahead = late ? undefined : await bundles.offer(bundle, { replace });
+    // A peer that a restart would forget is none: what the store cannot take ends the join before anything is spent.
+    const terms = { replace, durable: true };
+    const ahead = late ? undefined : await bundles.offer(bundle, terms);
     if (ahead?.kind === 'refused') return refused('bundle-refused', ahead.message);
     const takeBack = (): Promise<unknown> =>
       isPeer && held !== undefined ? bundles.offer(held, { replace: true }) : bundles.remove(trustDomain);
     let written = !late;
     const commit = async (): Promise<void> => {
-      const offered = late ? await bundles.offer(bundle, { replace }) : undefined;
+      const offered = late ? await bundles.offer(bundle, terms) : undefined;
       if (offered?.kind === 'refused') throw new JumpgateError('bundle-refused', offered.message, { source: 'peer' });
       written = true;
       const outcome = await store.put(key, value, before?.version ?? 'absent');

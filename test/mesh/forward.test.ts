@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import http from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
@@ -187,6 +188,38 @@ test('a slow reader holds the service back instead of filling memory', LIMIT, as
   let received = 0;
   for await (const part of response as AsyncIterable<Buffer>) received += part.length;
   assert.equal(received, total);
+});
+
+test('N10: a service that does not read holds a fast upload back instead of filling memory', LIMIT, async () => {
+  const total = 50 * 1024 * 1024;
+  const chunk = Buffer.alloc(64 * 1024, 'x');
+  const read = Promise.withResolvers<undefined>();
+  await using service = await http1Service((request, response) => {
+    request.pause();
+    let received = 0;
+    request.on('end', () => response.end(String(received)));
+    void read.promise.then(() => request.on('data', (bytes: Buffer) => (received += bytes.length)).resume());
+  });
+  await using rig = await startRig([{ name: 'web', protocol: 'http1', port: service.port }]);
+  const headers = { host: 'web.eu.mesh.internal' };
+  const request = http.request({ host: '127.0.0.1', port: rig.port, agent: false, method: 'POST', headers });
+  let sent = 0;
+  const more = (): void => {
+    while (sent < total) {
+      sent += chunk.length;
+      if (!request.write(chunk)) {
+        request.once('drain', more);
+        return;
+      }
+    }
+    request.end();
+  };
+  more();
+  await settled(() => sent);
+  assert.ok(sent < total / 2, `the caller sent ${sent} bytes to a service that read nothing`);
+  read.resolve(undefined);
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  assert.equal(await text(response), String(total));
 });
 
 /** Until a counter has not moved for many turns of the event loop. */

@@ -36,6 +36,8 @@ export interface OfferTerms {
   readonly replace?: boolean;
   /** It was obtained now, so that one that says nothing new counts as fresh again. Default false. */
   readonly fetched?: boolean;
+  /** Nothing is believed that the store has not taken: throws `store-unavailable` while it is away. Default false. */
+  readonly durable?: boolean;
 }
 
 /** What became of an offered bundle. */
@@ -167,13 +169,13 @@ export class BundleSet implements AsyncDisposable {
   async #write(bundle: Bundle, terms: OfferTerms): Promise<Offer> {
     const { trustDomain } = bundle;
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      const row = await this.#row(trustDomain);
+      const row = await this.#row(trustDomain, terms);
       const read = row === 'away' || row === undefined ? undefined : this.#read(row.key, row.value);
       const before = newerOf(this.#held.get(trustDomain), read);
       const { next, offer } = decided(before, bundle, { ...terms, nowMs: this.#clock.now() });
       if (next === undefined) return offer;
       if (row !== 'away' && !isStored(read, next)) {
-        const written = await this.#put(next, row?.version);
+        const written = await this.#put(next, row?.version, terms);
         if (written === 'conflict') continue;
       }
       this.#hold(before, next, offer.kind === 'stored');
@@ -183,25 +185,29 @@ export class BundleSet implements AsyncDisposable {
     throw new JumpgateError('store-contended', message, { source: 'local', retry: 'later' });
   }
 
-  async #row(trustDomain: TrustDomain): Promise<Row | 'away' | undefined> {
+  async #row(trustDomain: TrustDomain, terms: OfferTerms): Promise<Row | 'away' | undefined> {
     try {
       return await this.#store.get(keyOf(trustDomain));
     } catch (error) {
-      return this.#away(error, trustDomain);
+      return this.#away(error, trustDomain, terms);
     }
   }
 
-  async #put(held: HeldBundle, version: Row['version'] | undefined): Promise<'conflict' | 'stored' | 'away'> {
+  async #put(
+    held: HeldBundle,
+    version: Row['version'] | undefined,
+    terms: OfferTerms,
+  ): Promise<'conflict' | 'stored' | 'away'> {
     const { trustDomain } = held.bundle;
     try {
       return (await this.#store.put(keyOf(trustDomain), writeBundleRow(held), version ?? 'absent')).kind;
     } catch (error) {
-      return this.#away(error, trustDomain);
+      return this.#away(error, trustDomain, terms);
     }
   }
 
-  #away(error: unknown, trustDomain: TrustDomain): 'away' {
-    if (codeOf(error) !== 'store-unavailable') throw error;
+  #away(error: unknown, trustDomain: TrustDomain, { durable = false }: OfferTerms): 'away' {
+    if (durable || codeOf(error) !== 'store-unavailable') throw error;
     this.#log.warn('a bundle waits for the store to come back', { trustDomain, error: messageOf(error) });
     return 'away';
   }
@@ -254,7 +260,7 @@ export class BundleSet implements AsyncDisposable {
     if (read === undefined || held === undefined || !isOlder(read, held)) return;
     const { trustDomain, sequence } = read.bundle;
     this.#log.error('a stored bundle is older than the one that is held, and is replaced', { trustDomain, sequence });
-    await this.#put(held, version);
+    await this.#put(held, version, {});
   }
 
   #take(key: string, value: string): void {
