@@ -3,9 +3,9 @@
  * Ten minutes, on loopback and as any user; it is no part of `npm test`. SPIRE builds with Go alone (`go build ./cmd/spire-server
  * ./cmd/spire-agent`).
  *
- * Shows: bundles exchanged with SPIRE servers in both profiles; links between a gateway whose identity comes from a
- * SPIRE agent, with SVIDs of two minutes, and one with an embedded CA; JWT-SVIDs of each judged by the other; and no
- * failed call while X.509 authorities rotate on both sides and SVIDs are renewed.
+ * Checks: bundles exchanged with SPIRE servers in both profiles; links between a gateway whose identity comes from a
+ * SPIRE agent, with SVIDs of two minutes, and one with an embedded CA; JWT-SVIDs of each judged by the other; and that
+ * no call fails while X.509 authorities rotate on both sides and SVIDs are renewed.
  */
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
